@@ -1,0 +1,100 @@
+"""Every error that `causal` raises, in one tree, with the blame in the type.
+
+`LocalError`: the caller can mend it. `RemoteError`: a peer broke the protocol. `TransportError`: the
+network or the process at its other end. `ClosedError`: the object was used after it was closed.
+`OrderingError`: a defect of this library (it is raised instead of delivering out of order).
+The facts are attributes; the text says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class CausalError(Exception):
+    """The root of every error of this library."""
+
+
+class LocalError(CausalError):
+    """The caller's own input or configuration is at fault, and can be mended by the caller."""
+
+
+class ConfigurationError(LocalError, ValueError):
+    """A setting is missing, contradictory or out of range."""
+
+
+class HandlerError(LocalError):
+    """A handler is registered wrongly, or returned what it must not."""
+
+
+class SubjectError(LocalError, ValueError):
+    """A subject or a pattern is not of the dotted form."""
+
+
+class InvalidNameError(LocalError, ValueError):
+    """A node name is empty, too long, or has characters that cannot be carried exactly."""
+
+
+class UnknownDestinationError(LocalError, LookupError):
+    """A send names a node that is not among the peers; nothing was sent."""
+
+    def __init__(self, names: Iterable[str], known: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self.known = tuple(sorted(known))
+        listed = ", ".join(self.known) or "none"
+        super().__init__(
+            f"unknown destination {', '.join(map(repr, self.names))}; known peers: {listed} (add it to peers=)"
+        )
+
+
+class BackpressureError(LocalError):
+    """There is no room for another message, and the caller would not or must not wait; nothing was sent."""
+
+
+class BodyError(LocalError, ValueError):
+    """A body or header cannot be said in MessagePack, or is too large; `path` names the place."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path} {problem}")
+
+
+class ClosedError(CausalError):
+    """The node (or connection) is not running: not entered yet, or already left."""
+
+
+class RemoteError(CausalError):
+    """A peer sent what the protocol does not allow; nothing of it was merged or stored."""
+
+
+class ProtocolError(RemoteError):
+    """A frame or a stamp is malformed, inconsistent or over a limit."""
+
+
+class ClockDriftError(RemoteError):
+    """A remote timestamp is further ahead of the local physical clock than is allowed; nothing was merged."""
+
+    def __init__(self, ahead_ms: int, drift_max_ms: int) -> None:
+        self.ahead_ms = ahead_ms
+        self.drift_max_ms = drift_max_ms
+        super().__init__(
+            f"remote clock is {ahead_ms} ms ahead, more than drift_max_ms={drift_max_ms}: "
+            "synchronise the clocks of the two machines (NTP), or raise drift_max_ms"
+        )
+
+
+class RefusedError(RemoteError):
+    """A peer refused the link; `code` is the reason as it stands in the protocol."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{code}: {detail}")
+
+
+class TransportError(CausalError):
+    """The network, or the process at its other end, is not there; a link retries by itself."""
+
+
+class OrderingError(CausalError):
+    """An invariant of the ordering engine does not hold: a defect of this library, please report it."""
