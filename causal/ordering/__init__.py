@@ -1,0 +1,56 @@
+"""The ordering engine: causal delivery as a pure state machine.
+
+Theory of operation
+===================
+*The guarantee.* For messages m1 → m2 (the send of one happened before the send of the other) and a node d that
+both are addressed to, d's handler for m2 starts only after m1 is settled at d. Messages that are not so related
+never wait for each other.
+
+*Why not a vector clock alone.* A clock that counts sends says that S1 sent something before, but not to whom.
+Waiting for what was never addressed here blocks for ever, and not waiting breaks the triangle S1→S3 m1,
+S1→S2 m2, S2→S3 m3. So a stamp says which predecessors *this destination* has to see (`after`), and carries
+what other destinations must see before whatever this message causes (`elsewhere`).
+
+*One message, from end to end.*
+
+1. `Engine.send` takes a dot and an HLC tick. For each destination d the copy's `after` is what the sender's
+   context has pending for d; `elsewhere` is what it has pending for the others, and the message itself for the
+   other destinations of a multicast. From then on the message stands for all that was pending at d: it carries
+   it. (`context.py`)
+2. The link carries copies in the order of sending; `previous` shows a gap, which is asked for again exactly.
+   A stream that breaks is resumed from what the receiver says it has. (`link.py`, `frames.py`)
+3. At d a copy is *ready* when every dot of `after` is settled at d, or covered by a base or a stable number;
+   else it is registered under ONE missing dot and looked at again when that one settles. (`holdback.py`,
+   `settlement.py`, `delivery.py`)
+4. When the handler *starts*, d's context takes over `elsewhere`, and the message's own dot for d itself as long
+   as it is not settled: whatever the handler sends follows the message everywhere, also back here.
+5. When the handler has finished the message is *settled* and acknowledged: never on receipt, and never out of
+   turn, since acknowledged means that nobody needs to carry it on.
+6. Once a dot is settled at its destination, contexts forget it: the origin by acknowledgement, the others by
+   the origin's stable number, which travels the way the dots did. (`stability.py`)
+
+*Restarts.* A node that starts without its state is a new incarnation. To a receiver that knows nothing, a sender
+states its *base*: up to which seq all is settled, and what is not and will come. From a sender that is a new
+incarnation, what the old one never got across is *lost*: whoever waits for it is released, with a verdict.
+
+Sources: Lamport (1978) for happened-before; Schwarz and Mattern (1994) and Kshemkalyani and Singhal (1998) for
+per-destination dependencies; Fidge (1988) and Mattern (1989) for vector clocks; Kulkarni et al. (2014) for HLC.
+"""
+
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.engine import Engine
+from causal.ordering.holdback import Arrival
+from causal.ordering.output import EngineConfig, Output
+from causal.ordering.verdict import Ordering, Verdict, VerdictKind
+
+__all__ = [
+    "Arrival",
+    "Dot",
+    "Engine",
+    "EngineConfig",
+    "NodeId",
+    "Ordering",
+    "Output",
+    "Verdict",
+    "VerdictKind",
+]

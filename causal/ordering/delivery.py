@@ -1,0 +1,111 @@
+"""From the link to the handler and to settlement: the receiver's rule, at one node."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from causal.errors import OrderingError
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.holdback import Arrival, HoldBackQueue
+from causal.ordering.link import InboundLink
+from causal.ordering.output import Output
+from causal.ordering.settlement import LOST, MET, Settlement
+from causal.ordering.stamp import Copy
+from causal.ordering.verdict import Ordering
+
+
+class Delivery:
+    """Receives copies, holds them until their turn, and settles what has finished *in turn*.
+
+    Each step takes an `Output` and adds to it. A release is iterative and costs O(`after` of what is released).
+    """
+
+    def __init__(self, settlement: Settlement, ordering_of: Callable[[str], Ordering]) -> None:
+        self.settlement = settlement
+        self.holdback = HoldBackQueue()
+        self._ordering_of = ordering_of
+
+    def receive(self, link: InboundLink, copy: Copy, output: Output) -> None:
+        """Take in one copy: a duplicate is dropped (and reported again if it is settled, never if it is held)."""
+        origin, seq = link.origin, copy.seq
+        if seq in link.received:
+            self._receive_again(link, copy, output)
+            return
+        gap = link.received.add(seq, copy.stamp.previous)
+        if gap is not None:
+            link.gaps.append(gap)
+            output.report.add(origin)
+        arrival = Arrival(origin, copy, self._ordering_of(copy.subject))
+        link.unsettled[seq] = arrival
+        output.received.append(arrival)
+        if arrival.ordering is Ordering.NONE:
+            output.ready.append(arrival)
+        self._advance(arrival, output)
+
+    def _receive_again(self, link: InboundLink, copy: Copy, output: Output) -> None:
+        dot = Dot(link.origin.name, link.origin.incarnation, copy.seq)
+        if link.contradicts(copy):
+            output.conflicts.append(dot)
+            return
+        output.duplicates.append(dot)
+        if copy.seq not in link.unsettled:
+            link.to_report.append(copy.seq)
+            output.report.add(link.origin)
+
+    def finish(self, arrival: Arrival, output: Output) -> None:
+        """The handler has returned, or the message was dropped, perhaps while it waited."""
+        if arrival.finished:
+            raise OrderingError(f"{arrival.dot} has been finished already")
+        arrival.finished = True
+        if not arrival.in_turn:
+            return  # it settles in turn, or whoever follows it would lose what it carried
+        self._settle(arrival, output)
+        if arrival.ordering is Ordering.CAUSAL:
+            self._release_after(arrival, output)
+
+    def look_again(self, origin: NodeId, output: Output) -> None:
+        """Something new is known of this origin: look again at whatever waits for one of its dots."""
+        for seq in self.holdback.awaited(origin):
+            if self.settlement.missing_here(origin, seq) != seq:
+                for arrival in self.holdback.release(origin, seq):
+                    self._advance(arrival, output)
+
+    def _advance(self, arrival: Arrival, output: Output) -> None:
+        if self._take_turn(arrival, output):
+            self._release_after(arrival, output)
+
+    def _release_after(self, arrival: Arrival, output: Output) -> None:
+        """This message need not be waited for any more: those registered under it look for their next dot."""
+        passed = deque([arrival])
+        while passed:
+            first = passed.popleft()
+            for waiting in self.holdback.release(first.origin, first.copy.seq):
+                if self._take_turn(waiting, output):
+                    passed.append(waiting)
+
+    def _take_turn(self, arrival: Arrival, output: Output) -> bool:
+        """Look for a dot to wait for; without one it is the arrival's turn. Returns whether it has passed by it."""
+        while arrival.looked_at < len(arrival.after):
+            origin, seq = arrival.after[arrival.looked_at]
+            missing = self.settlement.missing_here(origin, seq)
+            if missing > MET:
+                self.holdback.hold(arrival, origin, missing)
+                return False
+            if missing == LOST:
+                arrival.lost += (Dot(origin.name, origin.incarnation, seq),)
+            arrival.looked_at += 1
+        arrival.in_turn = True
+        arrival.waits_for = None
+        if arrival.finished:
+            self._settle(arrival, output)
+        elif arrival.ordering is Ordering.CAUSAL:
+            output.ready.append(arrival)
+        return arrival.passed
+
+    def _settle(self, arrival: Arrival, output: Output) -> None:
+        link = self.settlement.inbound[arrival.origin]
+        del link.unsettled[arrival.copy.seq]
+        link.remember(arrival.copy)
+        link.to_report.append(arrival.copy.seq)
+        output.report.add(arrival.origin)

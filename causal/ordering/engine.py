@@ -1,0 +1,396 @@
+"""The ordering engine of one node: every rule of exact mode, as a pure state machine.
+
+`(state, input, now) → (state, outputs)`: the caller gives the time, moves the frames and runs the handlers.
+No method blocks, and a method that raises has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from causal.clock import HybridClock
+from causal.errors import BackpressureError, OrderingError, ProtocolError, UnknownDestinationError
+from causal.ordering.context import CausalContext
+from causal.ordering.counts import SendCounts
+from causal.ordering.delivery import Delivery
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.frames import (
+    Hello,
+    ReceiverFrame,
+    Refusal,
+    RefusalCode,
+    SenderFrame,
+    Welcome,
+)
+from causal.ordering.holdback import Arrival
+from causal.ordering.link import InboundLink, OutboundLink
+from causal.ordering.output import EngineConfig, Output
+from causal.ordering.settlement import MET, Settlement
+from causal.ordering.stability import Stability
+from causal.ordering.stamp import Copy, Dots, Stamp, size_of
+from causal.ordering.validation import validate, validate_credit
+from causal.ordering.verdict import Ordering
+
+
+class Engine:
+    """One node's ordering state. Not thread-safe; one owner calls it.
+
+    `ordering_of` maps a subject to its ordering here and must always give the same answer.
+
+    Invariant: a message's handler starts only when every dot of its `after` is settled here, or lost.
+    Invariant: a settlement is reported only after the handler has finished, and in turn.
+    """
+
+    def __init__(
+        self,
+        me: NodeId,
+        peers: Iterable[str],
+        ordering_of: Callable[[str], Ordering],
+        config: EngineConfig | None = None,
+    ) -> None:
+        self.me = me
+        self.config = config or EngineConfig()
+        self.context = CausalContext()
+        self.hlc = HybridClock(drift_max_ms=self.config.drift_max_ms)
+        self.last_seq = 0
+        self.accepted = False
+        """Whether a peer has taken part in a link with this incarnation: then it cannot change any more."""
+        self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
+        self.settlement = Settlement(me, self.outbound)
+        self.stability = Stability(self.settlement)
+        self.delivery = Delivery(self.settlement, ordering_of)
+        self.counts = SendCounts(me, self.config.clock_entries_max)
+        self._unsettled: dict[int, int] = {}
+        """Own seq → how many of its destinations have not settled it."""
+        own = InboundLink(me)  # a link to oneself: always open and heard, without credit
+        own.based = True
+        self.settlement.inbound[me] = own
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    def destinations(self, to: Sequence[str]) -> tuple[str, ...]:
+        """The distinct names of a send; raises `UnknownDestinationError` naming all that are not known."""
+        names = tuple(dict.fromkeys(to))
+        unknown = [name for name in names if name not in self.outbound]
+        if unknown or not names:
+            raise UnknownDestinationError(unknown, self.outbound)
+        return names
+
+    def obstacle(self, destinations: Sequence[str], size: int, *, urgent: bool = False) -> str | None:
+        """Why a payload of `size` bytes cannot be sent now, in words; None if it can.
+
+        An `urgent` send (from a handler, which must not wait) may fill an outbox to twice its bound.
+        """
+        factor = 2 if urgent else 1
+        for name in destinations:
+            link = self.outbound[name]
+            full = (
+                len(link.outbox) >= factor * self.config.outbox_messages
+                or link.outbox_bytes + size > factor * self.config.outbox_bytes
+            )
+            if link.outbox and full:
+                return f"outbox of {name} is full ({len(link.outbox)} unsettled, {link.outbox_bytes} bytes)"
+        if size_of(self.context.pending) + len(destinations) > self.config.dots_max:
+            self.context.prune(self.settlement.is_settled)
+            dots = size_of(self.context.pending) + len(destinations)
+            if dots > self.config.dots_max:
+                return f"stamp would list {dots} dots, more than {self.config.dots_max}: waiting for settlements"
+        return None
+
+    def send(
+        self, to: Sequence[str], subject: str, payload: bytes, now_ms: int, *, urgent: bool = False
+    ) -> tuple[Dot, Output]:
+        """Take a dot, stamp the message and give each copy its place on its link, in one step.
+
+        Raises `UnknownDestinationError` and `BackpressureError` (see `obstacle`). O(pending + entries of
+        the clock) for each destination.
+        """
+        destinations = self.destinations(to)
+        obstacle = self.obstacle(destinations, len(payload), urgent=urgent)
+        if obstacle is not None:
+            raise BackpressureError(obstacle)
+        self.context.prune(self.settlement.is_settled)
+        timestamp = self.hlc.tick_int(now_ms)
+        self.last_seq = seq = self.last_seq + 1
+        clock = self.counts.sent(seq)
+        output = Output()
+        copies = []
+        for name in destinations:
+            stamp = Stamp(
+                previous=self.outbound[name].last_sent,
+                timestamp=timestamp,
+                after=self.context.pending.get(name, {}),
+                elsewhere=self._elsewhere(name, destinations, seq),
+                clock=clock,
+            )
+            copies.append((name, Copy(seq, stamp, subject, payload)))
+        self._unsettled[seq] = len(destinations)
+        self.context.follow(destinations, self.me, seq)
+        for name, copy in copies:
+            link = self.outbound[name]
+            link.enqueue(copy)
+            if name == self.me.name:
+                self.delivery.receive(self.settlement.inbound[self.me], copy, output)
+            elif link.connected:
+                output.transmit.add(name)
+        self._settle_own(output)
+        return Dot(self.me.name, self.me.incarnation, seq), output
+
+    def _elsewhere(self, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
+        """What others must settle before whatever this copy causes: the siblings of a multicast included."""
+        pending = self.context.pending
+        elsewhere = {other: dots for other, dots in pending.items() if other != name}
+        for sibling in destinations:
+            if sibling != name:
+                elsewhere[sibling] = {**pending.get(sibling, {}), self.me: seq}
+        return elsewhere
+
+    # -- the sender's end of a link ----------------------------------------------------------------------------
+
+    def hello(self, peer: str) -> Hello:
+        """The first frame of a new stream to a receiver."""
+        self.outbound[peer].reset()
+        return Hello(sender=self.me, receiver=peer)
+
+    def welcomed(self, peer: str, welcome: Welcome) -> Output:
+        """The receiver has answered: what it settled meanwhile counts, and the rest is queued for the stream.
+
+        Raises `ProtocolError` if another node answered, or one that claims what was never sent.
+        """
+        link = self.outbound[peer]
+        if link.connected:
+            raise ProtocolError(f"{peer} says Welcome twice on one stream")
+        if welcome.receiver.name != peer:
+            raise ProtocolError(f"dialled {peer}, but {welcome.receiver.name} answered: check the address in peers=")
+        claimed = max((welcome.received_to, *welcome.beyond, *welcome.unsettled))
+        if welcome.known and claimed > link.last_sent:
+            raise ProtocolError(f"{peer} claims to have received message {claimed}, which was never sent to it")
+        if self.settlement.is_gone(welcome.receiver):
+            raise ProtocolError(f"{welcome.receiver} answered, but a later incarnation of it has been here")
+        self.accepted = True
+        output = Output(transmit={peer})
+        for seq in link.resume(welcome):
+            self._settled_at(link, seq, output)
+        self.stability.moved(self.me)
+        return output
+
+    def transmit(self, peer: str, now_ms: int, *, heartbeat: bool = False) -> SenderFrame | None:
+        """The next frame for the stream to a receiver; None if there is nothing to say.
+
+        With `heartbeat` there always is. Stable numbers ride on every frame, but cause none by themselves.
+        """
+        link = self.outbound[peer]
+        if not link.connected:
+            return None
+        if not (heartbeat or link.needs_base or link.questions or link.has_credit()):
+            return None
+        link.frames_sent += 1
+        base = link.base() if link.needs_base else None
+        link.needs_base = False
+        copies = link.take(self.config.frame_messages, self.config.frame_bytes)
+        for copy in copies:
+            self.stability.told(link, copy)
+        questions = tuple(link.questions)
+        link.questions.clear()
+        return SenderFrame(
+            number=link.frames_sent,
+            base=base,
+            copies=tuple(copies),
+            stable=self.stability.due(link, link.frames_sent, self.last_seq, now_ms),
+            questions=questions,
+        )
+
+    def reported(self, peer: str, frame: ReceiverFrame) -> Output:
+        """A receiver's frame on the present stream. Raises `ProtocolError` if it speaks of what was never sent."""
+        link = self.outbound[peer]
+        output = Output()
+        if not link.connected:
+            return output
+        if frame.received > link.frames_sent or any(seq > link.last_sent for seq in frame.settled):
+            raise ProtocolError(f"{peer} reports on something that was never sent to it")
+        for seq in frame.settled:
+            self._settled_at(link, seq, output)
+        for first, last in frame.resend:
+            link.resend(first, last)
+        for dot in frame.answers:
+            self.context.forget(peer, dot.origin, dot.seq)
+        for origin, seq in frame.watch.items():
+            self.stability.watched(link, origin, seq)
+        self.stability.acknowledged(link, frame.received)
+        if frame.settled:
+            self.stability.moved(self.me)
+        if link.has_credit():
+            output.transmit.add(peer)
+        return output
+
+    def disconnected(self, peer: str) -> None:
+        """The stream to a receiver is gone."""
+        self.outbound[peer].reset()
+
+    def _settled_at(self, link: OutboundLink, seq: int, output: Output) -> None:
+        if not link.settle(seq):
+            return
+        left = self._unsettled[seq] - 1
+        if left:
+            self._unsettled[seq] = left
+        else:
+            del self._unsettled[seq]
+            output.settled.append(Dot(self.me.name, self.me.incarnation, seq))
+
+    # -- the receiver's end of a link --------------------------------------------------------------------------
+
+    def greeted(self, hello: Hello) -> tuple[Welcome | Refusal, Output]:
+        """Somebody dials. A later incarnation than the known one makes lost what the earlier never got across."""
+        sender, output = hello.sender, Output()
+        if sender.name == self.me.name:
+            return Refusal(code=RefusalCode.OWN_NAME, detail=f"this node is {self.me}"), output
+        if hello.receiver != self.me.name:
+            detail = f"this node is {self.me.name}, not {hello.receiver}"
+            return Refusal(code=RefusalCode.WRONG_RECEIVER, detail=detail), output
+        latest = self.settlement.latest.get(sender.name, 0)
+        if sender.incarnation < latest:
+            detail = f"{sender.name} has been here as incarnation {latest}, later than {sender.incarnation}"
+            return Refusal(code=RefusalCode.STALE_INCARNATION, detail=detail, incarnation=latest), output
+        if sender.incarnation > latest:
+            self._supersede(sender, output)
+        link = self.settlement.inbound.setdefault(sender, InboundLink(sender))
+        link.reset()
+        link.connected = True
+        welcome = Welcome(
+            receiver=self.me,
+            known=link.based,
+            received_to=link.received.to,
+            missing=tuple(sorted(link.received.missing)),
+            beyond=tuple(sorted(link.received.beyond)),
+            unsettled=tuple(link.unsettled),
+            window_messages=self.config.window_messages,
+            window_bytes=self.config.window_bytes,
+        )
+        return welcome, output
+
+    def arrived(self, origin: NodeId, frame: SenderFrame, now_ms: int) -> Output:
+        """A sender's frame. One of an incarnation that is gone is ignored.
+
+        Raises `ProtocolError` for a malformed, inconsistent or hostile frame and `ClockDriftError` for one
+        from a clock too far ahead; then nothing of the frame was merged or stored.
+        """
+        output = Output()
+        link = self.settlement.inbound.get(origin)
+        if link is None or not link.connected:
+            return output
+        validate(link, frame, self.me, self.last_seq, self.config.dots_max)
+        validate_credit(link, frame.copies, self.config.window_messages)
+        if frame.copies:
+            latest = max(copy.stamp.timestamp for copy in frame.copies)
+            self.hlc.merge_int(latest, now_ms)
+        self.accepted = True
+        link.frames_received = frame.number
+        if frame.base is not None and not link.based:
+            link.start_at(frame.base)
+            self.delivery.look_again(origin, output)
+        for copy in frame.copies:
+            self.delivery.receive(link, copy, output)
+        for report in frame.stable:
+            if self.settlement.learn(report):
+                self.stability.moved(report.origin)
+                self.delivery.look_again(report.origin, output)
+        for dot in frame.questions:
+            if self.settlement.missing_here(dot.origin, dot.seq) <= MET:
+                link.answers.append(dot)
+                output.report.add(origin)
+        self._settle_own(output)
+        return output
+
+    def report(self, origin: NodeId, *, heartbeat: bool = False) -> ReceiverFrame | None:
+        """The next frame for the stream from a sender; None if there is nothing to say."""
+        link = self.settlement.inbound.get(origin)
+        if link is None or not link.connected:
+            return None
+        if not (heartbeat or link.to_report or link.gaps or link.answers or link.watch):
+            return None
+        frame = ReceiverFrame(
+            received=link.frames_received,
+            settled=tuple(link.to_report),
+            resend=tuple(link.gaps),
+            answers=tuple(link.answers),
+            watch=dict(link.watch),
+        )
+        for said in (link.to_report, link.gaps, link.answers, link.watch):
+            said.clear()
+        return frame
+
+    def hung_up(self, origin: NodeId) -> None:
+        """The stream from a sender is gone."""
+        link = self.settlement.inbound.get(origin)
+        if link is not None:
+            link.reset()
+
+    def _supersede(self, sender: NodeId, output: Output) -> None:
+        """A later incarnation is here: the earlier ones are gone, and with them what they never got across."""
+        self.settlement.latest[sender.name] = sender.incarnation
+        for origin, link in self.settlement.inbound.items():
+            if origin.name == sender.name:
+                link.reset()
+                link.digests.clear()
+        for origin in self.delivery.holdback.gone(sender.name, sender.incarnation):
+            self.delivery.look_again(origin, output)
+        self._settle_own(output)
+
+    def _settle_own(self, output: Output) -> None:
+        """Messages to oneself are reported without a stream."""
+        own = self.settlement.inbound[self.me]
+        for seq in own.to_report:
+            self._settled_at(self.outbound[self.me.name], seq, output)
+        if own.to_report:
+            own.to_report.clear()
+            self.stability.moved(self.me)
+        output.report.discard(self.me)
+
+    # -- handlers ----------------------------------------------------------------------------------------------
+
+    def start(self, arrival: Arrival) -> None:
+        """The handler of a ready message starts: from now on, whatever this node sends follows the message.
+
+        That goes for what comes back here too, while the handler still runs: so the message's own dot counts
+        as pending here until it is settled. Raises `OrderingError` if a predecessor is not settled.
+        """
+        if arrival.ordering is Ordering.CAUSAL and not arrival.in_turn:
+            raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for}")
+        arrival.started = True
+        stamp = arrival.copy.stamp
+        self.context.merge(stamp.elsewhere, self.settlement.is_settled)
+        if not arrival.passed:
+            own_dot = {self.me.name: {arrival.origin: arrival.copy.seq}}
+            self.context.merge(own_dot, self.settlement.is_settled)
+        if stamp.clock is not None:
+            self.counts.merge(stamp.clock)
+
+    def finish(self, arrival: Arrival) -> Output:
+        """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits)."""
+        output = Output()
+        self.delivery.finish(arrival, output)
+        self._settle_own(output)
+        return output
+
+    # -- time and views ----------------------------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> Output:
+        """To be called about once per heartbeat: what only the passing of time brings about."""
+        output = Output()
+        known = self.settlement.stable.get(self.me)
+        if self.stability.own(self.last_seq, now_ms) != known:
+            self.stability.moved(self.me)
+        self.context.prune(self.settlement.is_settled)
+        after = self.config.garbage_after_ms
+        output.transmit, output.report = self.stability.questions(self.context, now_ms, after)
+        return output
+
+    @property
+    def unsettled(self) -> list[Dot]:
+        """Own messages that some destination has not settled, oldest first."""
+        return [Dot(self.me.name, self.me.incarnation, seq) for seq in self._unsettled]
+
+    @property
+    def all_reported(self) -> bool:
+        """Whether every settlement here has been put on its stream, where there is one."""
+        return not any(link.to_report for link in self.settlement.inbound.values())

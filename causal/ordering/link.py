@@ -1,0 +1,264 @@
+"""The two ends of a link: what a sender keeps for one receiver, and a receiver for one sender."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from zlib import crc32
+
+from causal.errors import ProtocolError
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.frames import Base, StableNumber, Welcome
+from causal.ordering.holdback import Arrival
+from causal.ordering.stamp import Copy
+
+DIGESTS_MAX = 1024
+"""How many settled messages of a link are remembered by digest, to tell a duplicate from a reused dot."""
+
+
+class OutboundLink:
+    """What this node keeps for one receiver: unsettled copies, and where the present stream stands.
+
+    Invariant: `outbox` is in the order of sending, so in HLC order; a copy leaves it only when the receiver
+    says that it is settled there. `queue` and `in_flight` belong to the present stream and die with it.
+    """
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+        self.incarnation: int | None = None
+        """The receiver's incarnation at its last Welcome, None before the first."""
+        self.connected = False
+        self.last_sent = 0
+        """`seq` of the last message on this link, the next one's `previous`."""
+        self.outbox: dict[int, Copy] = {}
+        self.outbox_bytes = 0
+        self.queue: deque[int] = deque()
+        """What is to be put on the present stream, in order."""
+        self.in_flight: set[int] = set()
+        self.in_flight_bytes = 0
+        self.window_messages = 0
+        self.window_bytes = 0
+        self.needs_base = False
+        self.frames_sent = 0
+        self.told: dict[NodeId, int] = {}
+        """Origins whose dots this receiver was given, with the highest: it is owed their stable numbers."""
+        self.owed: set[NodeId] = set()
+        """Those of `told` whose stable number has moved since it was last put on this stream."""
+        self.announced: dict[NodeId, tuple[int, StableNumber]] = {}
+        """Origin → (frame of this stream that carried its stable number last, that number)."""
+        self.questions: set[Dot] = set()
+
+    def enqueue(self, copy: Copy) -> None:
+        """Give a copy its place on the link."""
+        self.outbox[copy.seq] = copy
+        self.outbox_bytes += len(copy.payload)
+        self.last_sent = copy.seq
+        if self.connected:
+            self.queue.append(copy.seq)
+
+    def settle(self, seq: int) -> bool:
+        """The receiver settled this message. False if that was known already, or it was never sent here."""
+        copy = self.outbox.pop(seq, None)
+        if copy is None:
+            return False
+        size = len(copy.payload)
+        self.outbox_bytes -= size
+        if seq in self.in_flight:
+            self.in_flight.discard(seq)
+            self.in_flight_bytes -= size
+        return True
+
+    def resume(self, welcome: Welcome) -> list[int]:
+        """Begin a stream where the receiver says that it stands; returns what it has settled meanwhile."""
+        if self.incarnation != welcome.receiver.incarnation:
+            self.told.clear()  # a new incarnation has been told nothing
+        self.incarnation = welcome.receiver.incarnation
+        self.connected = True
+        self.window_messages, self.window_bytes = welcome.window_messages, welcome.window_bytes
+        self.needs_base = not welcome.known
+        received = Received(welcome.received_to, set(welcome.missing), set(welcome.beyond))
+        unsettled = set(welcome.unsettled)
+        settled = []
+        for seq, copy in self.outbox.items():
+            if not welcome.known or seq not in received:
+                self.queue.append(seq)
+            elif seq in unsettled:
+                self.in_flight.add(seq)
+                self.in_flight_bytes += len(copy.payload)
+            else:
+                settled.append(seq)
+        self.owed = set(self.told)
+        return settled
+
+    def reset(self) -> None:
+        """The stream is gone; what was in flight on it counts as not sent."""
+        self.connected = False
+        self.queue.clear()
+        self.in_flight.clear()
+        self.in_flight_bytes = 0
+        self.frames_sent = 0
+        self.owed.clear()
+        self.announced.clear()
+        self.questions.clear()
+
+    def resend(self, first: int, last: int) -> None:
+        """The receiver saw a gap: put exactly these messages of the link before everything that waits."""
+        again = [seq for seq in self.in_flight if first <= seq <= last]
+        for seq in sorted(again, reverse=True):
+            self.in_flight.discard(seq)
+            self.in_flight_bytes -= len(self.outbox[seq].payload)
+            self.queue.appendleft(seq)
+
+    def take(self, messages_max: int, bytes_max: int) -> list[Copy]:
+        """The next copies for the stream, within the receiver's credit; at least one if it allows any.
+
+        Bytes are those of payloads and an estimate of the stamps, against `bytes_max` for one frame.
+        """
+        copies: list[Copy] = []
+        size = 0
+        while len(copies) < messages_max and size < bytes_max:
+            copy = self._first()
+            if copy is None:
+                break
+            payload = len(copy.payload)
+            stamp_dots = len(copy.stamp.after) + sum(map(len, copy.stamp.elsewhere.values()))
+            size += payload + 64 + 24 * (stamp_dots + len(copy.stamp.clock or ()))
+            if copies and size > bytes_max:
+                break
+            self.queue.popleft()
+            self.in_flight.add(copy.seq)
+            self.in_flight_bytes += payload
+            copies.append(copy)
+        return copies
+
+    def has_credit(self) -> bool:
+        """Whether something is queued and the receiver has room for it."""
+        return self._first() is not None
+
+    def _first(self) -> Copy | None:
+        """The copy that is first in the queue, if the receiver has room for it."""
+        while self.queue:
+            copy = self.outbox.get(self.queue[0])
+            if copy is None:  # settled while it waited to be sent again
+                self.queue.popleft()
+                continue
+            full = (
+                len(self.in_flight) >= self.window_messages
+                or self.in_flight_bytes + len(copy.payload) > self.window_bytes
+            )
+            return None if self.in_flight and full else copy
+        return None
+
+    def base(self) -> Base:
+        """The starting point for a receiver that knows nothing of this incarnation."""
+        return Base(last=self.last_sent, unsettled=tuple(self.outbox))
+
+
+class Received:
+    """Which messages of a link have been received: a prefix, what is missing in it, and what lies beyond a gap."""
+
+    __slots__ = ("_next", "beyond", "missing", "to")
+
+    def __init__(self, to: int = 0, missing: set[int] | None = None, beyond: set[int] | None = None) -> None:
+        self.to = to
+        """All of the link up to here, but for `missing`."""
+        self.missing = missing if missing is not None else set()
+        self.beyond = beyond if beyond is not None else set()
+        self._next: dict[int, int] = {}
+        """`previous` → seq of what lies beyond a gap, to close it by walking."""
+
+    def __contains__(self, seq: int) -> bool:
+        return (seq <= self.to and seq not in self.missing) or seq in self.beyond
+
+    def check(self, copies: Sequence[Copy]) -> None:
+        """Raise `ProtocolError` if `add` would for one of these copies, in this order. Nothing changes."""
+        if not self.beyond and self._follow(copies):
+            return
+        trial = Received(self.to, set(self.missing), set(self.beyond))
+        trial._next = dict(self._next)
+        for copy in copies:
+            if copy.seq not in trial:
+                trial.add(copy.seq, copy.stamp.previous)
+
+    def _follow(self, copies: Sequence[Copy]) -> bool:
+        """The usual case: each copy follows the one before it, and the first what is here."""
+        to = self.to
+        for copy in copies:
+            if copy.stamp.previous != to:
+                return False
+            to = copy.seq
+        return True
+
+    def add(self, seq: int, previous: int) -> tuple[int, int] | None:
+        """Note a message that is not in yet; returns the gap that it shows for the first time, if any.
+
+        Raises `ProtocolError` if `previous` contradicts what came before.
+        """
+        if seq <= self.to:
+            self.missing.remove(seq)
+            return None
+        if previous < self.to or previous in self._next:
+            raise ProtocolError(f"message {seq} claims to follow {previous}, but another one does already")
+        if previous == self.to:
+            self.to = seq
+            while self.to in self._next:
+                self.to = self._next.pop(self.to)
+                self.beyond.remove(self.to)
+            return None
+        gap = None
+        if previous not in self.beyond:
+            below = max((known for known in self.beyond if known < previous), default=self.to)
+            gap = (below + 1, previous)
+        self.beyond.add(seq)
+        self._next[previous] = seq
+        return gap
+
+
+class InboundLink:
+    """What this node keeps for one incarnation of one sender. Outlives the streams."""
+
+    def __init__(self, origin: NodeId) -> None:
+        self.origin = origin
+        self.connected = False
+        self.based = False
+        """Whether the starting point is known; before that no message is accepted."""
+        self.received = Received()
+        self.unsettled: dict[int, Arrival] = {}
+        self.digests: OrderedDict[int, int] = OrderedDict()
+        self.to_report: list[int] = []
+        """Settled and not yet said on the present stream; after a new stream, Welcome says it."""
+        self.gaps: list[tuple[int, int]] = []
+        self.answers: list[Dot] = []
+        self.watch: dict[NodeId, int] = {}
+        self.frames_received = 0
+
+    def start_at(self, base: Base) -> None:
+        """Take the starting point that the sender states."""
+        self.received = Received(base.last, set(base.unsettled))
+        self.based = True
+
+    def remember(self, copy: Copy) -> None:
+        """Keep a settled message's digest, as long as it is among the last `DIGESTS_MAX`."""
+        self.digests[copy.seq] = digest(copy)
+        if len(self.digests) > DIGESTS_MAX:
+            self.digests.popitem(last=False)
+
+    def contradicts(self, copy: Copy) -> bool:
+        """Whether this copy has the dot of a message already received, and yet another content."""
+        held = self.unsettled.get(copy.seq)
+        known = digest(held.copy) if held is not None else self.digests.get(copy.seq)
+        return known is not None and known != digest(copy)
+
+    def reset(self) -> None:
+        """The stream is gone; the next Welcome says all of what was still to be reported."""
+        self.connected = False
+        self.to_report.clear()
+        self.gaps.clear()
+        self.answers.clear()
+        self.watch.clear()
+        self.frames_received = 0
+
+
+def digest(copy: Copy) -> int:
+    """A checksum of subject and payload: finds a reused dot after a mistake; a sender owns its dots anyway."""
+    return crc32(copy.payload, crc32(copy.subject.encode()))

@@ -1,0 +1,65 @@
+"""What the engine asks of its caller, and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from causal.errors import ConfigurationError
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.holdback import Arrival
+
+
+@dataclass(slots=True)
+class Output:
+    """The effects of one input, in the order in which the caller owes them.
+
+    1. `received`, `duplicates`, `conflicts`: note them (trace, metrics, alarm).
+    2. `ready`: start the handler of each with `Engine.start`, in this order as far as there is room, and say
+       `Engine.finish` when it has returned. Two of them may run at the same time.
+    3. `settled`: own messages that are now settled at all their destinations; whoever waits for them goes on.
+    4. `transmit`, `report`: these links have something to say; ask `Engine.transmit` or `Engine.report` for it
+       when the stream has room. What was received is reported only after 1.
+    """
+
+    received: list[Arrival] = field(default_factory=list)
+    duplicates: list[Dot] = field(default_factory=list)
+    """Received again; acknowledged again if settled."""
+    conflicts: list[Dot] = field(default_factory=list)
+    """The dot of a message that is here already, with another content: dropped, and never acknowledged."""
+    ready: list[Arrival] = field(default_factory=list)
+    settled: list[Dot] = field(default_factory=list)
+    transmit: set[str] = field(default_factory=set)
+    report: set[NodeId] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Limits of the engine. Each hit is back-pressure or a typed refusal, never growth or loss."""
+
+    dots_max: int = 4096
+    """Dots a stamp may list. A sender past it waits for settlements; a receiver refuses the stamp."""
+    clock_entries_max: int = 64
+    """Entries of the vector clock in a stamp; a larger clock is left out and comparisons say `NOT_AFTER`."""
+    drift_max_ms: int = 500
+    """How far ahead of this process's physical clock a remote timestamp may be, in ms."""
+    outbox_messages: int = 10_000
+    """Unsettled messages of one link at its sender, past which a send waits."""
+    outbox_bytes: int = 64 * 1024 * 1024
+    """The same in bytes of payload; one message is always allowed."""
+    window_messages: int = 4096
+    """Credit: unsettled messages of one link that its receiver takes."""
+    window_bytes: int = 64 * 1024 * 1024
+    """The same in bytes of payload; one message is always allowed."""
+    frame_messages: int = 512
+    """Copies in one frame: past this, batching gains nothing more."""
+    frame_bytes: int = 1024 * 1024
+    """Payload and stamps of one frame, roughly; one copy is always allowed."""
+    garbage_after_ms: int = 60_000
+    """How long a dot may be pending without a report before it is asked about, in ms."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            least = 0 if name in ("clock_entries_max", "drift_max_ms") else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")

@@ -1,0 +1,81 @@
+"""What is known to be settled: here, and elsewhere by the stable numbers of the origins."""
+
+from __future__ import annotations
+
+from causal.ordering.dot import NodeId
+from causal.ordering.frames import StableNumber
+from causal.ordering.link import InboundLink, OutboundLink
+
+MET = 0
+LOST = -1
+
+
+def join(one: StableNumber, other: StableNumber) -> StableNumber:
+    """What either report of an origin knows: commutative, associative, idempotent."""
+    upto = max(one.upto, other.upto)
+    lagging = {}
+    for destination in {*one.lagging, *other.lagging}:
+        covered = max(report.lagging.get(destination, report.upto + 1) for report in (one, other))
+        if covered <= upto:
+            lagging[destination] = covered
+    return StableNumber(origin=one.origin, upto=upto, lagging=lagging)
+
+
+class Settlement:
+    """Answers two questions: must a copy wait for this dot here, and may a context forget that one?
+
+    Holds the inbound links of every incarnation met, the latest incarnation of each name, and the stable
+    numbers heard. Both answers are O(1), and once yes they stay yes.
+    """
+
+    def __init__(self, me: NodeId, outbound: dict[str, OutboundLink]) -> None:
+        self.me = me
+        self.outbound = outbound
+        self.inbound: dict[NodeId, InboundLink] = {}
+        self.latest: dict[str, int] = {me.name: me.incarnation}
+        self.stable: dict[NodeId, StableNumber] = {}
+
+    def is_gone(self, origin: NodeId) -> bool:
+        """Whether a later incarnation of the origin has been heard."""
+        return origin.incarnation < self.latest.get(origin.name, 0)
+
+    def missing_here(self, origin: NodeId, seq: int) -> int:
+        """`MET` if nothing here need wait for this dot, `LOST` if it can never come, else the seq to wait for.
+
+        That is the dot's own, or, for a lost one, the last message received from the same incarnation before
+        it: origins chain their messages, so that one precedes whatever followed the lost one.
+        """
+        link = self.inbound.get(origin)
+        if link is not None:
+            arrival = link.unsettled.get(seq)
+            if arrival is not None:
+                return MET if arrival.passed else seq
+            if seq in link.received:
+                return MET
+        stable = self.stable.get(origin)
+        if stable is not None and stable.covers(self.me.name, seq):
+            return MET
+        if not self.is_gone(origin):
+            return seq
+        if link is not None:
+            return max((s for s, a in link.unsettled.items() if s < seq and not a.passed), default=LOST)
+        return LOST
+
+    def is_settled(self, destination: str, origin: NodeId, seq: int) -> bool:
+        """Whether a context may forget this dot: settled at its destination, as far as is known here."""
+        if origin == self.me:
+            link = self.outbound.get(destination)
+            return link is None or seq not in link.outbox
+        if destination == self.me.name and self.missing_here(origin, seq) <= MET:
+            return True
+        stable = self.stable.get(origin)
+        return stable is not None and stable.covers(destination, seq)
+
+    def learn(self, report: StableNumber) -> bool:
+        """Take in a stable number; returns whether it says anything new."""
+        known = self.stable.get(report.origin)
+        joined = report if known is None else join(known, report)
+        if joined == known:
+            return False
+        self.stable[report.origin] = joined
+        return True

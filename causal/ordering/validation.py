@@ -1,0 +1,75 @@
+"""What a receiver refuses before it merges or stores anything of a frame."""
+
+from __future__ import annotations
+
+from causal.errors import ProtocolError
+from causal.ordering.dot import NodeId
+from causal.ordering.frames import Base, SenderFrame, StableNumber
+from causal.ordering.link import InboundLink
+from causal.ordering.stamp import Copy, Dots, size_of
+
+
+def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, dots_max: int) -> None:
+    """Raise `ProtocolError` if the frame is one that no correct sender sends.
+
+    `last_seq` is what this node itself has sent: nobody can depend on more.
+    """
+    if frame.base is not None:
+        _validate_base(frame.base)
+    elif not link.based and frame.copies:
+        raise ProtocolError(f"{link.origin} sends messages before its base")
+    for copy in frame.copies:
+        _validate_copy(link.origin, copy, me, last_seq, dots_max)
+    if link.based:
+        link.received.check(frame.copies)
+    for report in frame.stable:
+        _validate_report(link.origin, report, me)
+    for dot in frame.questions:
+        if dot.origin == link.origin or (dot.origin == me and dot.seq > last_seq):
+            raise ProtocolError(f"{link.origin} asks about {dot}")
+
+
+def validate_credit(link: InboundLink, copies: tuple[Copy, ...], window_messages: int) -> None:
+    """Raise `ProtocolError` if the sender has put more on the link than the receiver gave credit for."""
+    if len(link.unsettled) + len(copies) > window_messages:
+        fresh = {copy.seq for copy in copies if copy.seq not in link.received}
+        if len(link.unsettled) + len(fresh) > window_messages:
+            raise ProtocolError(f"{link.origin} exceeds its credit of {window_messages} unsettled messages")
+
+
+def _validate_base(base: Base) -> None:
+    if base.last < 0 or any(not 0 < seq <= base.last for seq in base.unsettled):
+        raise ProtocolError(f"base up to {base.last} cannot have messages outside it unsettled")
+
+
+def _validate_report(sender: NodeId, report: StableNumber, me: NodeId) -> None:
+    if report.origin == me:
+        raise ProtocolError(f"{sender} reports on what only {me} can know")
+    if report.upto < 0 or any(not 0 < seq <= report.upto for seq in report.lagging.values()):
+        raise ProtocolError(f"{sender} reports the impossible exceptions {dict(report.lagging)} to {report.upto}")
+
+
+def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_max: int) -> None:
+    seq, stamp = copy.seq, copy.stamp
+    if not 0 <= stamp.previous < seq:
+        raise ProtocolError(f"message {origin}/{seq} cannot follow {stamp.previous} on its link")
+    dots = len(stamp.after) + size_of(stamp.elsewhere)
+    if dots > dots_max:
+        raise ProtocolError(f"stamp of {origin}/{seq} lists {dots} dots, more than {dots_max}")
+    if stamp.after.get(origin, 0) >= seq:
+        raise ProtocolError(f"message {origin}/{seq} depends on itself or on a later one")
+    if stamp.after.get(me, 0) > last_seq:
+        raise ProtocolError(f"message {origin}/{seq} depends on {me}/{stamp.after[me]}, which was never sent")
+    _validate_dots(origin, seq, stamp.after, {})
+    for destination, elsewhere in stamp.elsewhere.items():
+        _validate_dots(origin, seq, elsewhere, {origin: seq, me: last_seq})
+        if not destination:
+            raise ProtocolError(f"stamp of {origin}/{seq} names a destination without a name")
+    if stamp.clock is not None and (stamp.clock.get(origin) != seq or stamp.clock.get(me, 0) > last_seq):
+        raise ProtocolError(f"clock of {origin}/{seq} does not count that message, or counts what was never sent")
+
+
+def _validate_dots(origin: NodeId, seq: int, dots: Dots, highest: Dots) -> None:
+    for other, number in dots.items():
+        if not 0 < number <= highest.get(other, number):
+            raise ProtocolError(f"stamp of {origin}/{seq} lists the impossible dot {other}/{number}")
