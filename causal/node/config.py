@@ -1,0 +1,175 @@
+"""The settings of a node: one frozen record, validated once; the environment is read here only."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
+from typing import Any
+
+from causal.errors import ConfigurationError
+from causal.ordering.names import validate_name
+from causal.ordering.output import EngineConfig
+
+_LIMITS = EngineConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """What a node is told at its construction. Raises `ConfigurationError` or `InvalidNameError`."""
+
+    name: str
+    listen: str | None = None
+    """`host:port` to accept senders at; port 0 takes a free one. None: this node only sends."""
+    peers: Mapping[str, str] = field(default_factory=dict)
+    """Name → `host:port` of the nodes that this one sends to."""
+    store: str = "memory:"
+    trace: str | None = None
+    """Path of a trace in JSON Lines, appended to."""
+    insecure: bool = False
+    """Allows a listening address beyond loopback without TLS."""
+    scope: str = "process"
+    """Whose past a send follows: "process", everything that this process handled (Lamport's happened-before)."""
+    concurrency: int = 64
+    """Handlers that may run at a time."""
+    heartbeat_interval: float = 0.1
+    """Seconds of silence on a link before a heartbeat; stable numbers are never older than that."""
+    silence_max: float = 5.0
+    """Seconds without a frame after which a stream counts as broken; at least ten heartbeats are allowed."""
+    reconnect_first: float = 0.05
+    """Seconds before the first attempt to reconnect; doubled each time, with jitter."""
+    reconnect_max: float = 1.0
+    """The longest pause between two attempts, in seconds: how late at most a peer's return is noticed."""
+    drain_timeout: float = 10.0
+    """Seconds that leaving the node waits for what is unsettled."""
+    body_bytes_max: int = 1024 * 1024
+    """The largest body, in bytes of MessagePack."""
+    dead_letters_max: int = 1000
+    """Dead letters kept; the oldest go first, all are counted."""
+    dependencies_max: int = _LIMITS.dots_max
+    """Dots a stamp may list, 64 to 4,096; a send past it waits for settlements."""
+    clock_entries_max: int = _LIMITS.clock_entries_max
+    """Entries of the vector clock in a stamp; a larger clock is left out."""
+    drift_max_ms: int = _LIMITS.drift_max_ms
+    """How far ahead a peer's clock may be, in ms."""
+    outbox_messages: int = _LIMITS.outbox_messages
+    """Unsettled messages to one peer, past which a send waits."""
+    outbox_bytes: int = _LIMITS.outbox_bytes
+    """The same in bytes of payload."""
+    window_messages: int = _LIMITS.window_messages
+    """Unsettled messages that this node takes from one sender."""
+    window_bytes: int = _LIMITS.window_bytes
+    """The same in bytes of payload."""
+
+    def __post_init__(self) -> None:
+        validate_name(self.name)
+        for name in self.peers:
+            validate_name(name)
+        if self.name in self.peers:
+            raise ConfigurationError(f"peers= names {self.name} itself; a node can send to itself without that")
+        self._check_numbers()
+        if self.listen is not None:
+            check_listen(self.listen, insecure=self.insecure)
+        if self.store != "memory:":
+            raise ConfigurationError(f"store={self.store!r} is not known; this version has store='memory:'")
+        if self.scope != "process":
+            raise ConfigurationError(f"scope={self.scope!r} is not known; this version has scope='process'")
+        self.engine()
+
+    def _check_numbers(self) -> None:
+        for name in ("heartbeat_interval", "silence_max", "reconnect_first", "reconnect_max"):
+            seconds: object = getattr(self, name)
+            if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+                raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+        drain: object = self.drain_timeout
+        if not isinstance(drain, int | float) or not 0 <= drain < math.inf:
+            raise ConfigurationError(f"drain_timeout must be a number of seconds from 0, not {drain!r}")
+        for name in ("concurrency", "body_bytes_max", "dead_letters_max", "dependencies_max"):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigurationError(f"{name} must be a whole number from 1, not {value!r}")
+        if not 64 <= self.dependencies_max <= _LIMITS.dots_max:
+            raise ConfigurationError(
+                f"dependencies_max={self.dependencies_max} must be from 64 to {_LIMITS.dots_max}: receivers "
+                "refuse larger stamps, and with a smaller bound a send could wait for ever in this version"
+            )
+
+    def engine(self) -> EngineConfig:
+        """The part that the ordering engine needs."""
+        return EngineConfig(
+            dots_max=self.dependencies_max,
+            clock_entries_max=self.clock_entries_max,
+            drift_max_ms=self.drift_max_ms,
+            outbox_messages=self.outbox_messages,
+            outbox_bytes=self.outbox_bytes,
+            window_messages=self.window_messages,
+            window_bytes=self.window_bytes,
+        )
+
+
+def check_listen(address: str, *, insecure: bool) -> None:
+    """Raise `ConfigurationError` if the address is not `host:port`, or open to others without protection."""
+    host, separator, port = address.rpartition(":")
+    if not separator:
+        if address.isidentifier():
+            return  # a name on an in-memory network
+        raise ConfigurationError(f"listen={address!r} must be host:port, for instance 127.0.0.1:7001")
+    if not port.isdigit() or int(port) > 65535:
+        raise ConfigurationError(f"listen={address!r}: the port must be a number from 0 to 65535")
+    if insecure or host == "localhost":
+        return
+    try:
+        local = ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise ConfigurationError(
+            f"listen={address!r} can be reached from other machines without TLS: listen on 127.0.0.1, "
+            "or say insecure=True if the network itself keeps strangers out"
+        )
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The settings in `CAUSAL_NAME`, `_LISTEN`, `_PEERS` (`S1=host:port,…`), `_STORE`, `_TRACE`, and any other
+    setting of a plain type under its upper-case name, such as `CAUSAL_CONCURRENCY`.
+
+    Raises `ConfigurationError` for a missing name, a variable that is not known, or a value of a wrong form.
+    """
+    environment = os.environ if environment is None else environment
+    known = {f"CAUSAL_{f.name.upper()}": f for f in fields(NodeConfig)}
+    settings: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith("CAUSAL_"):
+            continue
+        setting = known.get(variable)
+        if setting is None:
+            raise ConfigurationError(f"{variable} is not a setting; known: {', '.join(sorted(known))}")
+        settings[setting.name] = _parse(variable, text, str(setting.type))
+    if "name" not in settings:
+        raise ConfigurationError("CAUSAL_NAME is not set: it says what this node is called")
+    return settings
+
+
+def _parse(variable: str, text: str, kind: str) -> object:
+    try:
+        if kind.startswith("Mapping"):
+            return dict(_pair(item) for item in text.split(",") if item.strip())
+        if kind == "int":
+            return int(text)
+        if kind == "float":
+            return float(text)
+        if kind == "bool":
+            return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+    except (ValueError, KeyError):
+        form = "S1=host:port,S2=host:port" if kind.startswith("Mapping") else {"bool": "1 or 0"}.get(kind, kind)
+        raise ConfigurationError(f"{variable}={text!r} must be of the form {form}") from None
+    return text
+
+
+def _pair(item: str) -> tuple[str, str]:
+    name, separator, address = item.strip().partition("=")
+    if not separator or not name or not address:
+        raise ValueError(item)
+    return name.strip(), address.strip()

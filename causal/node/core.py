@@ -1,0 +1,341 @@
+"""The heart of a running node: gives the engine its inputs and carries out what it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from causal.errors import BackpressureError, ProtocolError
+from causal.node.config import NodeConfig
+from causal.node.handlers import Handlers
+from causal.node.message import Message
+from causal.node.payload import Payload, decode_payload
+from causal.node.runner import HandlerRunner, Handling, current_handling
+from causal.observe.trace import Trace, TraceEvent
+from causal.ordering import Arrival, Dot, Engine, NodeId, Output
+from causal.ordering.reincarnation import can_reincarnate, reincarnate
+from causal.ordering.stamp import Copy
+
+log = logging.getLogger("causal")
+
+
+def now_ms() -> int:
+    """Physical time for the hybrid clock, in ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was settled without being handled, and why. `body` is None where it cannot be read."""
+
+    id: Dot
+    subject: str
+    reason: str
+    message: Message | None
+
+
+class DeadLetters(deque[DeadLetter]):
+    """The last dead letters of a node, oldest first; `total` counts all there ever were."""
+
+    def __init__(self, maxlen: int) -> None:
+        super().__init__(maxlen=maxlen)
+        self.total = 0
+
+
+class Core:
+    """Engine, trace, handlers and waiters of one node in its event loop.
+
+    Everything here is synchronous between reading and writing the engine's state; `apply` is the only place
+    where an engine's output is acted on. A trace line is written before what it names can be seen by others.
+    """
+
+    def __init__(
+        self,
+        me: NodeId,
+        config: NodeConfig,
+        handlers: Handlers,
+        dead_letters: DeadLetters,
+        trace: Trace | None,
+        spawn: Callable[..., asyncio.Task[None]],
+    ) -> None:
+        self.config = config
+        self.engine = Engine(me, config.peers, handlers.ordering_of, config.engine())
+        self.handlers = handlers
+        self.dead_letters = dead_letters
+        self.trace = trace
+        self.runner = HandlerRunner(self, handlers, self, config.concurrency, spawn)
+        self.former: set[int] = set()
+        """Incarnations that this run had before its peers accepted the present one."""
+        self.restarted: Callable[[], None] = lambda: None
+        """Called when the incarnation has changed: accepted streams must begin anew."""
+        self.counters: Counter[str] = Counter()
+        self.transmit_wakes: dict[str, asyncio.Event] = {name: asyncio.Event() for name in config.peers}
+        self.report_wakes: dict[NodeId, asyncio.Event] = {}
+        self.progress = asyncio.Event()
+        """Set whenever something settles or a report is written: for those who wait for the node to drain."""
+        self._settled_waiters: dict[int, list[tuple[set[int], asyncio.Future[None]]]] = {}
+        self._room_waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def me(self) -> NodeId:
+        """This run's identity; it can change only before a peer has accepted it."""
+        return self.engine.me
+
+    def overtake(self, incarnation: int) -> None:
+        """A peer knows this later incarnation of this name, so the clock has gone back over a restart.
+
+        As long as nobody has accepted this one, take the next higher: what was stamped is renamed (and traced
+        again under its new dots), `former` leads from the old ones to it. Else only a restart can help.
+        """
+        if incarnation < self.me.incarnation or not can_reincarnate(self.engine):
+            return
+        former = self.me
+        reincarnate(self.engine, incarnation + 1)
+        log.warning("%s is known with a later incarnation (clock gone back?): now %s", former, self.me)
+        self.former.add(former.incarnation)
+        self.restarted()
+        if self.trace is not None:
+            for dot in self.engine.unsettled:
+                to = tuple(self.unsettled_at(dot))
+                self._write("send", dot, self.engine.outbound[to[0]].outbox[dot.seq].subject, to=to)
+
+    # -- sending -----------------------------------------------------------------------------------------------
+
+    async def send(self, to: Sequence[str], subject: str, payload: bytes, timeout: float | None) -> Dot:
+        """Wait for room (never inside a handler), then stamp and queue the message in one step."""
+        handling = current_handling.get()
+        inside = handling is not None and handling.active and handling.owner is self
+        destinations = self.engine.destinations(to)
+        if not inside:
+            await self._room(destinations, len(payload), timeout)
+        obstacle = self.engine.obstacle(destinations, len(payload), urgent=inside)
+        if obstacle is not None:
+            raise BackpressureError(f"{obstacle}; nothing was sent, the handler will be run again")
+        if self.trace is not None:
+            dot = Dot(self.me.name, self.me.incarnation, self.engine.last_seq + 1)
+            cause = handling.arrival.dot if handling is not None and handling.owner is self else None
+            self._write("send", dot, subject, to=destinations, cause=cause)
+        dot, output = self.engine.send(destinations, subject, payload, now_ms(), urgent=inside)
+        self.counters["sent"] += 1
+        self.apply(output)
+        return dot
+
+    async def _room(self, destinations: Sequence[str], size: int, timeout: float | None) -> None:
+        """Return once a send would succeed. Those who wait are served first come, first served.
+
+        So that one full outbox does not stop a send to elsewhere, each waits on its own obstacle.
+        """
+        obstacle = self.engine.obstacle(destinations, size)
+        if obstacle is None:
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.counters["sends_waited"] += 1
+        while obstacle is not None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._room_waiters.append(waiter)
+            left = None if deadline is None else deadline - time.monotonic()
+            done, _ = await asyncio.wait([waiter], timeout=left)
+            if not done:
+                self._room_waiters.remove(waiter)
+                raise BackpressureError(f"no room within {timeout} s: {obstacle}; nothing was sent")
+            waiter.result()
+            obstacle = self.engine.obstacle(destinations, size)
+
+    def _make_room(self) -> None:
+        waiters, self._room_waiters = self._room_waiters, deque()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    @property
+    def sends_waiting(self) -> int:
+        """How many sends wait for room."""
+        return len(self._room_waiters)
+
+    # -- settlement --------------------------------------------------------------------------------------------
+
+    async def settled(self, seqs: set[int], timeout: float | None) -> None:
+        """Return once none of these own messages is unsettled; `TimeoutError` names those that still are."""
+        left = seqs.intersection(dot.seq for dot in self.engine.unsettled)
+        if not left:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for seq in left:
+            self._settled_waiters.setdefault(seq, []).append((left, future))
+        try:
+            done, _ = await asyncio.wait([future], timeout=timeout)
+        finally:
+            for seq in left:
+                waiters = [entry for entry in self._settled_waiters.pop(seq, []) if entry[1] is not future]
+                if waiters:
+                    self._settled_waiters[seq] = waiters
+        if done:
+            future.result()
+        else:
+            dots = [Dot(self.me.name, self.me.incarnation, seq) for seq in sorted(left)]
+            raise TimeoutError(f"not settled within {timeout} s: {self.describe(dots)}")
+
+    def describe(self, dots: Sequence[Dot], shown: int = 10) -> str:
+        """Own unsettled dots with the destinations that have not settled them, in words."""
+        words = [f"{dot} at {', '.join(self.unsettled_at(dot))}" for dot in dots[:shown]]
+        more = f" and {len(dots) - shown} more" if len(dots) > shown else ""
+        return "; ".join(words) + more
+
+    def unsettled_at(self, dot: Dot) -> list[str]:
+        """The destinations that have not settled an own message."""
+        return [link.peer for link in self.engine.outbound.values() if dot.seq in link.outbox]
+
+    # -- the engine's output -----------------------------------------------------------------------------------
+
+    def apply(self, output: Output, copies: Sequence[Copy] = ()) -> None:
+        """Carry out what an input to the engine has brought about, in the order that `Output` demands.
+
+        `copies` are those of the frame that was the input, if one was.
+        """
+        now = time.monotonic_ns()
+        self._note_arrivals(output, copies, now)
+        for arrival in output.ready:
+            held_for = (now - arrival.received_ns) / 1e9
+            self.counters["held"] += held_for > 0
+            self.runner.add(arrival, held_for)
+        for dot in output.settled:
+            for left, future in self._settled_waiters.pop(dot.seq, ()):
+                left.discard(dot.seq)
+                if not left and not future.done():
+                    future.set_result(None)
+        for peer in output.transmit:
+            self.transmit_wakes[peer].set()
+        for origin in output.report:
+            if (wake := self.report_wakes.get(origin)) is not None:
+                wake.set()
+        if output.settled:
+            self.progress.set()
+        if output.ready:
+            self.runner.pump()
+
+    def _note_arrivals(self, output: Output, copies: Sequence[Copy], now: int) -> None:
+        self.counters["received"] += len(output.received)
+        self.counters["duplicates"] += len(output.duplicates)
+        self.counters["conflicts"] += len(output.conflicts)
+        for arrival in output.received:
+            arrival.received_ns = now
+            if self.trace is not None:
+                self._write_arrival("receive", arrival)
+        if self.trace is not None and output.duplicates:
+            subjects = {copy.seq: copy.subject for copy in copies}
+            for dot in output.duplicates:
+                ordering = self.handlers.ordering_of(subjects[dot.seq])
+                self._write("duplicate", dot, subjects[dot.seq], ordering=str(ordering))
+        for dot in output.conflicts:
+            log.error("%s came again with another content: dropped (its sender reused a dot)", dot)
+
+    def abandon(self, error: Exception) -> None:
+        """The node closes: whoever waits for room or for a settlement is told so."""
+        waiters = list(self._room_waiters)
+        waiters += [future for entries in self._settled_waiters.values() for _, future in entries]
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def room_may_have_come(self) -> None:
+        """Settlements have come in: let those look again who wait for room."""
+        if self._room_waiters:
+            self._make_room()
+
+    # -- handlers ----------------------------------------------------------------------------------------------
+
+    def started(self, handling: Handling) -> None:
+        """The handler is about to start: from now on this node's sends follow its message."""
+        arrival = handling.arrival
+        if not arrival.started:
+            self.engine.start(arrival)
+        self.counters["delivered" if handling.attempt == 1 else "retried"] += 1
+        if self.trace is not None:
+            self._write_arrival("deliver", arrival, handling)
+
+    def finished(self, handling: Handling) -> None:
+        """The handler has returned: the message is settled, and what waited for it goes on."""
+        if self.trace is not None:
+            self._write_arrival("settle", handling.arrival, handling)
+        self._finish(handling.arrival)
+
+    def dropped(self, handling: Handling, reason: str) -> None:
+        """The message goes to the dead letters, which settles it."""
+        arrival = handling.arrival
+        self.counters["dead_lettered"] += 1
+        log.warning("%s (%s) goes to the dead letters: %s", arrival.dot, arrival.copy.subject, reason)
+        if self.trace is not None:
+            self._write_arrival("drop", arrival)
+        payload = _readable(arrival)
+        message = None if payload is None else Message(arrival, payload, handling.held_for, 0)
+        self.dead_letters.append(DeadLetter(arrival.dot, arrival.copy.subject, reason, message))
+        self.dead_letters.total += 1
+        self._finish(arrival)
+
+    def _finish(self, arrival: Arrival) -> None:
+        self.counters["settled"] += 1
+        output = self.engine.finish(arrival)
+        self.apply(output)
+        if arrival.origin == self.me:
+            self.room_may_have_come()
+        self.progress.set()
+
+    # -- trace -------------------------------------------------------------------------------------------------
+
+    def _write_arrival(self, event: str, arrival: Arrival, handling: Handling | None = None) -> None:
+        released = event != "receive"
+        self._write(
+            event,
+            arrival.dot,
+            arrival.copy.subject,
+            ordering=str(arrival.ordering),
+            verdict=str(arrival.verdict.kind) if released else None,
+            missing=tuple(map(str, arrival.verdict.missing)) if released else (),
+            held_for=None if handling is None else handling.held_for,
+            attempt=None if handling is None else handling.attempt,
+        )
+
+    def _write(
+        self,
+        event: str,
+        dot: Dot,
+        subject: str,
+        *,
+        to: tuple[str, ...] | None = None,
+        ordering: str | None = None,
+        cause: Dot | None = None,
+        verdict: str | None = None,
+        missing: tuple[str, ...] = (),
+        held_for: float | None = None,
+        attempt: int | None = None,
+    ) -> None:
+        assert self.trace is not None
+        self.trace.write(
+            TraceEvent(
+                at=time.time_ns(),
+                node=self.me.name,
+                incarnation=self.me.incarnation,
+                event=event,
+                id=str(dot),
+                to=to,
+                sender=dot.name,
+                subject=subject,
+                ordering=ordering,
+                cause=None if cause is None else str(cause),
+                verdict=verdict,
+                held_for=held_for,
+                attempt=attempt,
+                missing=missing,
+            )
+        )
+
+
+def _readable(arrival: Arrival) -> Payload | None:
+    try:
+        return decode_payload(arrival.copy.payload)
+    except ProtocolError:
+        return None

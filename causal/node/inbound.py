@@ -1,0 +1,165 @@
+"""The receiver's end of the links: whoever dials this node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from causal.errors import ClockDriftError, ProtocolError, RemoteError, TransportError
+from causal.node.core import Core, now_ms
+from causal.node.outbound import HANDSHAKE_SECONDS, silence_max, stopped, woken
+from causal.ordering import NodeId
+from causal.ordering.frames import Hello, Refusal, RefusalCode, SenderFrame
+from causal.transport.base import Connection
+from causal.wire.codec import ReceiverEncoder, SenderDecoder, VersionError
+
+log = logging.getLogger("causal")
+
+
+class InboundStream:
+    """One accepted stream of a sender that was welcomed."""
+
+    def __init__(self, sender: NodeId, connection: Connection) -> None:
+        self.sender = sender
+        self.connection = connection
+        self.since = time.monotonic()
+        self.wake = asyncio.Event()
+        self.encoder = ReceiverEncoder()
+        self.writing = False
+        """Whether a frame is on its way to the transport."""
+
+
+class InboundStreams:
+    """The live stream of each sender: at most one a name, the newest. Frames of a replaced one are not read."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.live: dict[str, InboundStream] = {}
+        self.errors: dict[str, str] = {}
+        """Name → why its last stream was refused, until it is welcomed again."""
+
+    async def accept(self, connection: Connection) -> None:
+        """Serve one stream until it ends. Returns; what the sender did wrong is told to it and logged."""
+        decoder = SenderDecoder()
+        try:
+            hello = await self._hello(connection, decoder)
+            if hello is not None:
+                await self._welcome(hello, connection, decoder)
+        except TransportError as error:
+            log.debug("inbound stream: %s", error)
+        except RemoteError as error:
+            log.error("inbound stream refused: %s", error)
+            await self._refuse(connection, ReceiverEncoder(), error)
+
+    @property
+    def all_reported(self) -> bool:
+        """Whether every settlement has been handed to the stream of its sender, where there is one."""
+        return self._core.engine.all_reported and not any(stream.writing for stream in self.live.values())
+
+    def break_all(self) -> None:
+        """This node has another incarnation: who dialled the former one must dial again."""
+        for stream in self.live.values():
+            stream.wake.set()
+        self.live.clear()
+
+    async def close(self) -> None:
+        """End all streams; what was said on them has been handed to the transport."""
+        for stream in list(self.live.values()):
+            await stream.connection.close()
+
+    async def _hello(self, connection: Connection, decoder: SenderDecoder) -> Hello | None:
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                data = await connection.receive()
+        except TimeoutError:
+            raise TransportError("a stream without Hello") from None
+        if data is None:
+            return None
+        hello = decoder.decode(data)
+        if not isinstance(hello, Hello):
+            raise ProtocolError("a stream must begin with Hello")
+        return hello
+
+    async def _welcome(self, hello: Hello, connection: Connection, decoder: SenderDecoder) -> None:
+        core, name = self._core, hello.sender.name
+        stream = InboundStream(hello.sender, connection)
+        answer, output = core.engine.greeted(hello)
+        if isinstance(answer, Refusal):
+            self.errors[name] = answer.detail
+            log.warning("link from %s refused: %s", hello.sender, answer.detail)
+            await connection.send(stream.encoder.encode(answer))
+            return
+        replaced = self.live.get(name)
+        self.live[name] = stream
+        core.report_wakes[hello.sender] = stream.wake
+        core.apply(output)
+        self.errors.pop(name, None)
+        if replaced is not None:
+            await replaced.connection.close()
+        writer: asyncio.Task[None] | None = None
+        try:
+            await connection.send(stream.encoder.encode(answer))
+            writer = asyncio.create_task(self._write(stream))
+            await self._read(stream, decoder)
+        except RemoteError as error:
+            self.errors[name] = str(error)
+            log.error("link from %s: %s", hello.sender, error)
+            if writer is not None:
+                await stopped(writer)
+            await self._refuse(connection, stream.encoder, error)
+        finally:
+            if self.live.get(name) is stream:
+                del self.live[name]
+                core.engine.hung_up(hello.sender)
+                core.report_wakes.pop(hello.sender, None)
+            if writer is not None:
+                await stopped(writer)
+
+    async def _read(self, stream: InboundStream, decoder: SenderDecoder) -> None:
+        core, silence = self._core, silence_max(self._core)
+        while True:
+            try:
+                async with asyncio.timeout(silence):
+                    data = await stream.connection.receive()
+            except TimeoutError:
+                raise TransportError(f"nothing heard from {stream.sender} for {silence:.1f} s") from None
+            if data is None or self.live.get(stream.sender.name) is not stream:
+                return
+            frame = decoder.decode(data)
+            if not isinstance(frame, SenderFrame):
+                raise ProtocolError(f"{stream.sender} sent a second Hello")
+            core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
+            if frame.stable:
+                core.room_may_have_come()
+
+    async def _write(self, stream: InboundStream) -> None:
+        """Report settlements as they come, several at a time; after a silence, a heartbeat."""
+        core = self._core
+        heartbeat = False
+        try:
+            while self.live.get(stream.sender.name) is stream:
+                stream.wake.clear()
+                frame = core.engine.report(stream.sender, heartbeat=heartbeat)
+                heartbeat = False
+                if frame is None:
+                    heartbeat = not await woken(stream.wake, core.config.heartbeat_interval)
+                    continue
+                stream.writing = True
+                await stream.connection.send(stream.encoder.encode(frame))
+                stream.writing = False
+                core.progress.set()
+        except Exception:
+            await stream.connection.close()  # the reader must not stay behind alone
+            raise
+
+    async def _refuse(self, connection: Connection, encoder: ReceiverEncoder, error: RemoteError) -> None:
+        code = RefusalCode.PROTOCOL
+        if isinstance(error, ClockDriftError):
+            code = RefusalCode.CLOCK_DRIFT
+        elif isinstance(error, VersionError):
+            code = RefusalCode.VERSION
+        try:
+            await connection.send(encoder.encode(Refusal(code=code, detail=str(error))))
+        except TransportError:
+            log.debug("the refusal did not get through")

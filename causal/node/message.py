@@ -1,0 +1,100 @@
+"""A message as its handler sees it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from causal.clock import HybridTimestamp, Relation, VectorClock
+from causal.node.payload import Payload
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.holdback import Arrival
+from causal.ordering.stamp import Clock, dots_of
+from causal.ordering.verdict import Verdict
+
+
+class Message:
+    """One message, delivered to one handler."""
+
+    __slots__ = (
+        "_clock",
+        "after",
+        "attempt",
+        "body",
+        "headers",
+        "held_for",
+        "id",
+        "key",
+        "subject",
+        "timestamp",
+        "verdict",
+    )
+
+    def __init__(self, arrival: Arrival, payload: Payload, held_for: float, attempt: int) -> None:
+        stamp = arrival.copy.stamp
+        self.id: Dot = arrival.dot
+        """Its dot, the same at every destination; `str(id)` is `sender/incarnation/seq`."""
+        self.subject: str = arrival.copy.subject
+        self.body: Any = payload.body
+        self.headers: dict[str, str] = payload.headers
+        self.key: str | None = payload.key
+        self.timestamp = HybridTimestamp.from_int(stamp.timestamp)
+        """The hybrid logical clock of the send."""
+        self.after: tuple[Dot, ...] = tuple(dots_of(stamp.after))
+        """What had to be settled here before this message."""
+        self.verdict: Verdict = arrival.verdict
+        """How it was released: inside the guarantee, or why not."""
+        self.held_for = held_for
+        """Seconds that it was held back; 0.0 if it was ready as it came."""
+        self.attempt = attempt
+        """Which run of the handler this is, from 1."""
+        self._clock: Clock | None = stamp.clock
+
+    @property
+    def sender(self) -> str:
+        """Name of the node that sent it."""
+        return self.id.name
+
+    @property
+    def sent_at(self) -> dt.datetime:
+        """When it was sent, by the sender's hybrid clock: to the millisecond, in UTC."""
+        return dt.datetime.fromtimestamp(self.timestamp.milliseconds / 1000, dt.UTC)
+
+    @property
+    def clock(self) -> VectorClock | None:
+        """The sender's vector clock, this message counted; None if it was left out for its size."""
+        if self._clock is None:
+            return None
+        return VectorClock({node.name: count for node, count in self._clock.items()})
+
+    def compare(self, other: Message) -> Relation:
+        """How this message relates to another in happened-before of their processes. O(1).
+
+        `NOT_AFTER` where the clocks cannot tell: one was left out for its size, or counts another incarnation.
+        """
+        if self.id == other.id:
+            return Relation.SAME
+        before, after = _precedes(self, other), _precedes(other, self)
+        if before:
+            return Relation.BEFORE
+        if after:
+            return Relation.AFTER
+        return Relation.CONCURRENT if before is after is False else Relation.NOT_AFTER
+
+    def __repr__(self) -> str:
+        return f"<Message {self.id} {self.subject} {self.verdict}>"
+
+
+def _precedes(one: Message, other: Message) -> bool | None:
+    """Whether `one` is in the causal past of `other`; None if its clock cannot tell."""
+    if other._clock is None:
+        return None
+    origin = one.id.origin
+    count = other._clock.get(origin)
+    if count is not None:
+        return count >= one.id.seq
+    return None if _knows_another_incarnation(other._clock, origin) else False
+
+
+def _knows_another_incarnation(clock: Clock, origin: NodeId) -> bool:
+    return any(node.name == origin.name and node.incarnation > origin.incarnation for node in clock)

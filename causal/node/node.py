@@ -1,0 +1,316 @@
+"""`Node`: a service's member of the causal order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextvars import Context
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from causal.errors import ClosedError
+from causal.node.config import NodeConfig, from_environment
+from causal.node.core import Core, DeadLetters, now_ms
+from causal.node.handlers import Handler, Handlers, Policy
+from causal.node.inbound import InboundStreams
+from causal.node.outbound import OutboundStreams
+from causal.node.payload import encode_payload
+from causal.node.status import snapshot
+from causal.observe.trace import FileTrace, Trace
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.names import validate_subject
+from causal.transport.base import Listener, Transport
+
+log = logging.getLogger("causal")
+
+H = TypeVar("H", bound=Handler)
+
+_last_incarnations: dict[str, int] = {}
+"""Incarnations given out in this process, so that two starts within one millisecond differ."""
+
+
+class Node:
+    """One running member, `name`, that sends to `peers` and takes what others send to it.
+
+    Guarantee: for messages m1 and m2 with m1 → m2 (Lamport's happened-before) that are both addressed to this
+    node and whose subjects are causal, the handler of m2 starts only after that of m1 has returned. Messages not
+    so related never wait for each other. With the memory store, what is unsettled is lost if the process dies.
+
+    Use: register handlers with `on`, then `async with node:`. All of it belongs to one event loop.
+    Settings are those of `NodeConfig`; each is checked here. Raises `ConfigurationError`, `InvalidNameError`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        listen: str | None = None,
+        peers: Mapping[str, str] | None = None,
+        store: str = "memory:",
+        trace: str | os.PathLike[str] | None = None,
+        scope: str = "process",
+        insecure: bool = False,
+        **limits: float,
+    ) -> None:
+        if unknown := limits.keys() - NodeConfig.__slots__:
+            known = ", ".join(NodeConfig.__slots__)
+            raise TypeError(f"Node() has no setting {', '.join(sorted(unknown))}; settings: {known}")
+        self.config = NodeConfig(
+            name=name,
+            listen=listen,
+            peers=dict(peers or {}),
+            store=store,
+            trace=None if trace is None else os.fspath(trace),
+            scope=scope,
+            insecure=insecure,
+            **limits,  # type: ignore[arg-type]  # whole numbers are checked by NodeConfig itself
+        )
+        self.dead_letters = DeadLetters(self.config.dead_letters_max)
+        """The last messages that no handler could take; `total` counts all."""
+        self._handlers = Handlers()
+        self._transport: Transport | None = None
+        self._trace: Trace | None = None
+        self._core: Core | None = None
+        self._closed = False
+        self._failed = False
+        self._stop = asyncio.Event()
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:
+        """A node from `CAUSAL_NAME`, `CAUSAL_LISTEN`, `CAUSAL_PEERS="S1=host:port,…"`, `CAUSAL_STORE`,
+        `CAUSAL_TRACE` and any other setting's upper-case name; `settings` given here win.
+
+        Raises `ConfigurationError` for a missing name, an unknown variable, or a value of a wrong form.
+        """
+        return cls(**{**from_environment(), **settings})
+
+    # -- before the start --------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The configured name."""
+        return self.config.name
+
+    def on(self, pattern: str, *, ordering: str = "causal", policy: Policy | None = None) -> Callable[[H], H]:
+        """Register the decorated async function for subjects of a pattern: `*` is one token, `>` the rest.
+
+        The most specific pattern takes a message: from the left, a literal before `*` before `>`. Returning
+        settles the message; raising runs it again after a pause (`policy`), and what follows it waits.
+        `ordering="none"`: messages of these subjects neither wait nor are waited for.
+
+        Raises `HandlerError` for a pattern that is taken or a function that is not async, `SubjectError`,
+        `ConfigurationError`.
+        """
+
+        def register(handler: H) -> H:
+            self._handlers.add(pattern, handler, ordering, policy)
+            return handler
+
+        return register
+
+    def join(self, transport: Transport, config: NodeConfig, trace: Trace) -> None:
+        """Take another network than gRPC, before the node is entered: for `causal.testing.Cluster`."""
+        if self._core is not None or self._closed:
+            raise ClosedError(f"{self.name} has been entered already")
+        self._transport, self.config, self._trace = transport, config, trace
+
+    async def __aenter__(self) -> Self:
+        """Listen, and begin to dial every peer; none need be up. Raises `ConfigurationError`, `ClosedError`."""
+        if self._core is not None or self._closed:
+            raise ClosedError(f"{self.name} has been entered already; make a new Node for a new run")
+        self._handlers.closed = True
+        self._tasks = asyncio.TaskGroup()
+        await self._tasks.__aenter__()
+        try:
+            await self._start()
+        except BaseException:
+            self._closed = True
+            await self._release()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        if self._transport is None:
+            from causal.transport.grpc import GrpcTransport  # loaded only where it is used
+
+            self._transport = GrpcTransport()
+        if self._trace is None and self.config.trace is not None:
+            self._trace = FileTrace(self.config.trace)
+        me = NodeId(self.name, _new_incarnation(self.name))
+        self._core = core = Core(me, self.config, self._handlers, self.dead_letters, self._trace, self._spawn)
+        self._inbound = InboundStreams(core)
+        core.restarted = self._inbound.break_all
+        self._listener: Listener | None = None
+        if self.config.listen is not None:
+            self._listener = await self._transport.listen(self.config.listen, self._inbound.accept)
+        self._outbound = {
+            peer: OutboundStreams(core, self._transport, peer, address) for peer, address in self.config.peers.items()
+        }
+        self._background = [self._spawn(streams.run()) for streams in self._outbound.values()]
+        self._background.append(self._spawn(self._tick()))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> asyncio.Task[None]:
+        """A task of this node. One that fails ends the node: the body of `async with` is cancelled."""
+        task = self._tasks.create_task(coroutine, context=context)
+        task.add_done_callback(self._note_end)
+        return task
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._failed = self._failed or (not task.cancelled() and task.exception() is not None)
+
+    async def _tick(self) -> None:
+        core = self._running()
+        while True:
+            await asyncio.sleep(core.config.heartbeat_interval)
+            core.apply(core.engine.tick(now_ms()))
+
+    # -- while it runs -----------------------------------------------------------------------------------------
+
+    async def send(
+        self,
+        to: str | Iterable[str],
+        subject: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Dot:
+        """Send one message to one node or several, and return its dot once it is stamped and queued.
+
+        It follows everything this process has sent or begun to handle. It waits only for room, never for a peer:
+        at most `timeout` seconds outside handlers, and never inside one. Nothing is sent if it raises:
+        `UnknownDestinationError`, `SubjectError`, `BodyError`, `BackpressureError`, `ClosedError`.
+        """
+        core = self._running()
+        names = (to,) if isinstance(to, str) else tuple(to)
+        validate_subject(subject)
+        payload = encode_payload(body, key, headers, self.config.body_bytes_max)
+        return await core.send(names, subject, payload, timeout)
+
+    async def settled(self, *dots: Dot, timeout: float | None = None) -> None:
+        """Return once these messages, or without any all that were sent so far, are settled everywhere.
+
+        Raises `TimeoutError` after `timeout` seconds, naming what is unsettled and where, and `ValueError` for
+        a dot that is not of this node's run.
+        """
+        core = self._running()
+        for dot in dots:
+            own = dot.name == core.me.name and dot.incarnation in {core.me.incarnation, *core.former}
+            if not own or not 0 < dot.seq <= core.engine.last_seq:
+                raise ValueError(f"{dot} was not sent by this run of {core.me}")
+        await core.settled({dot.seq for dot in dots or core.engine.unsettled}, timeout)
+
+    async def run(self) -> None:
+        """Return at SIGTERM or SIGINT (then leave the node: it drains), or at once after `stop`."""
+        self._running()
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for number in signals:
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            await self._stop.wait()
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Make `run` return, as a signal does."""
+        self._stop.set()
+
+    @property
+    def address(self) -> str | None:
+        """The address that peers can dial, a port asked for as 0 resolved; None for a node that only sends."""
+        self._running()
+        return None if self._listener is None else self._listener.address
+
+    @property
+    def incarnation(self) -> int:
+        """This run's incarnation: the millisecond of its start."""
+        return self._running().me.incarnation
+
+    def status(self) -> dict[str, Any]:
+        """A JSON-able snapshot: what is held, for which dot of whom and since when; what is retried, queued and
+        unsettled; links, incarnations, counters. Lists are cut at 100, with totals beside them."""
+        return snapshot(self._running(), self._outbound, self._inbound, self.address)
+
+    @property
+    def idle(self) -> bool:
+        """Whether this node has nothing to do now: all it sent is settled, and nothing is held or handled."""
+        core = self._running()
+        return core.runner.idle and not core.engine.unsettled and not any(True for _ in core.engine.delivery.holdback)
+
+    def _running(self) -> Core:
+        if self._core is None or self._closed:
+            raise ClosedError(f"{self.name} is not running: use it inside `async with node:`")
+        return self._core
+
+    # -- leaving -----------------------------------------------------------------------------------------------
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait up to `drain_timeout` until all is settled, name what is not in a warning, and close."""
+        try:
+            if not self._failed:
+                await self._drain()
+        finally:
+            self._closed = True
+            await self._release(kind, error, traceback)
+
+    async def _drain(self) -> None:
+        """Own messages settled, handlers ended, and what was settled here reported."""
+        core = self._running()
+        deadline = time.monotonic() + self.config.drain_timeout
+        while not (core.runner.idle and not core.engine.unsettled and self._inbound.all_reported):
+            core.progress.clear()
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await core.progress.wait()
+            except TimeoutError:
+                self._name_what_is_left(core)
+                return
+
+    def _name_what_is_left(self, core: Core) -> None:
+        if unsettled := core.engine.unsettled:
+            log.warning(
+                "%s leaves with %d messages unsettled: %s",
+                self.name,
+                len(unsettled),
+                core.describe(unsettled),
+            )
+        if handled := [str(h.arrival.dot) for h in core.runner.unfinished]:
+            log.warning("%s leaves with %d messages not handled: %s", self.name, len(handled), ", ".join(handled[:10]))
+
+    async def _release(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Give everything back, in bounded time, whatever has failed before."""
+        core = self._core
+        try:
+            for task in getattr(self, "_background", ()):
+                task.cancel()
+            if core is not None:
+                await core.runner.close()
+                await self._inbound.close()
+                core.abandon(ClosedError(f"{self.name} was left"))
+        finally:
+            try:
+                if self._transport is not None:
+                    await self._transport.close()
+            finally:
+                if self._trace is not None:
+                    self._trace.close()
+                await self._tasks.__aexit__(kind, error, traceback)
+
+
+def _new_incarnation(name: str) -> int:
+    _last_incarnations[name] = max(now_ms(), _last_incarnations.get(name, 0) + 1)
+    return _last_incarnations[name]

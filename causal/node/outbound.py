@@ -1,0 +1,163 @@
+"""The sender's end of a link: dials a peer for ever, and keeps the stream busy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+
+from causal.errors import CausalError, ProtocolError, RefusedError, TransportError
+from causal.node.core import Core, now_ms
+from causal.ordering.frames import ReceiverFrame, Refusal, RefusalCode, Welcome
+from causal.transport.base import Connection, Transport
+from causal.wire.codec import ReceiverDecoder, SenderEncoder
+
+log = logging.getLogger("causal")
+
+HANDSHAKE_SECONDS = 5.0
+"""How long the other end may take for its first frame."""
+
+
+class OutboundStreams:
+    """One peer's streams, one after the other. A peer that is down, or not up yet, is normal."""
+
+    def __init__(self, core: Core, transport: Transport, peer: str, address: str) -> None:
+        self.core = core
+        self.peer = peer
+        self.address = address
+        self.state = "connecting"
+        self.since = time.monotonic()
+        self.error: str | None = None
+        self.attempts = 0
+        """Failed attempts in a row."""
+        self.stamp_bytes = 0
+        self.stamp_copies = 0
+        self._transport = transport
+        self._link = core.engine.outbound[peer]
+
+    async def run(self) -> None:
+        """Dial, serve the stream until it breaks, and again, with a jittered pause that grows to a bound."""
+        while True:
+            try:
+                await self._serve()
+                self._enter("connecting", None)
+            except CausalError as error:
+                self._note(error)
+            pause = self.core.config.reconnect_first * 2 ** min(self.attempts, 16)
+            self.attempts += 1
+            await asyncio.sleep(min(pause, self.core.config.reconnect_max) * random.uniform(0.5, 1.0))
+
+    def _enter(self, state: str, error: str | None) -> None:
+        if state != self.state:
+            self.state, self.since = state, time.monotonic()
+        self.error = error
+
+    def _note(self, error: CausalError) -> None:
+        """A peer that is away is normal and goes to the status; what somebody must mend goes to the log, once."""
+        if not isinstance(error, TransportError) and str(error) != self.error:
+            log.error("link to %s at %s: %s", self.peer, self.address, error)
+        self._enter("connecting", str(error))
+
+    async def _serve(self) -> None:
+        connection = await self._transport.dial(self.address)
+        encoder, decoder = SenderEncoder(), ReceiverDecoder()
+        writer: asyncio.Task[None] | None = None
+        try:
+            hello = self.core.engine.hello(self.peer)
+            await connection.send(encoder.encode(hello))
+            welcome = await self._welcome(connection, decoder)
+            if hello.sender != self.core.me:
+                raise TransportError("the incarnation has changed meanwhile")
+            output = self.core.engine.welcomed(self.peer, welcome)
+            self.core.apply(output)
+            self.core.room_may_have_come()
+            self._enter("open", None)
+            self.attempts = 0
+            writer = asyncio.create_task(self._write(connection, encoder))
+            await self._read(connection, decoder)
+        finally:
+            self.core.engine.disconnected(self.peer)
+            await connection.close()
+            if writer is not None:
+                await stopped(writer)
+
+    async def _welcome(self, connection: Connection, decoder: ReceiverDecoder) -> Welcome:
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                data = await connection.receive()
+        except TimeoutError:
+            raise TransportError(f"{self.peer} at {self.address} does not answer") from None
+        answer = None if data is None else decoder.decode(data)
+        if isinstance(answer, Welcome):
+            return answer
+        if isinstance(answer, Refusal):
+            if answer.code is RefusalCode.STALE_INCARNATION:
+                self.core.overtake(answer.incarnation)
+            raise RefusedError(answer.code, answer.detail)
+        if answer is None:
+            raise TransportError(f"{self.peer} at {self.address} hung up")
+        raise ProtocolError(f"{self.peer} must answer Hello with Welcome or Refusal")
+
+    async def _read(self, connection: Connection, decoder: ReceiverDecoder) -> None:
+        core, silence = self.core, silence_max(self.core)
+        while True:
+            try:
+                async with asyncio.timeout(silence):
+                    data = await connection.receive()
+            except TimeoutError:
+                raise TransportError(f"nothing heard from {self.peer} for {silence:.1f} s") from None
+            if data is None:
+                raise TransportError(f"{self.peer} closed the stream")
+            frame = decoder.decode(data)
+            if isinstance(frame, Refusal):
+                raise RefusedError(frame.code, frame.detail)
+            if not isinstance(frame, ReceiverFrame):
+                raise ProtocolError(f"{self.peer} sent a second Welcome")
+            core.apply(core.engine.reported(self.peer, frame))
+            if frame.settled:
+                core.room_may_have_come()
+
+    async def _write(self, connection: Connection, encoder: SenderEncoder) -> None:
+        """Send whatever is queued at once, without waiting for more; after a silence, a heartbeat."""
+        core, wake = self.core, self.core.transmit_wakes[self.peer]
+        counted_bytes = counted_copies = 0
+        try:
+            while True:
+                wake.clear()
+                frame = core.engine.transmit(self.peer, now_ms())
+                if frame is None and not await woken(wake, core.config.heartbeat_interval):
+                    frame = core.engine.transmit(self.peer, now_ms(), heartbeat=True)
+                if frame is None:
+                    continue
+                data = encoder.encode(frame)
+                self.stamp_bytes += encoder.stamp_bytes - counted_bytes
+                self.stamp_copies += encoder.copies - counted_copies
+                counted_bytes, counted_copies = encoder.stamp_bytes, encoder.copies
+                await connection.send(data)
+        except Exception:
+            await connection.close()  # the reader must not stay behind alone
+            raise
+
+
+async def woken(wake: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, False after some seconds without it."""
+    try:
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def stopped(task: asyncio.Task[None]) -> None:
+    """Cancel a task of one's own and see it end; a broken stream is no news, anything else is raised."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, TransportError):
+        raise error
+
+
+def silence_max(core: Core) -> float:
+    """Seconds without a frame after which a stream counts as broken."""
+    return max(core.config.silence_max, 10 * core.config.heartbeat_interval)

@@ -1,0 +1,115 @@
+"""Key, headers and body of a message as bytes: MessagePack, encoded once at the send."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgpack
+
+from causal.errors import BodyError, ProtocolError
+
+KEY_BYTES_MAX = 256
+HEADERS_BYTES_MAX = 16 * 1024
+"""All headers of a message together, in bytes of MessagePack: they are for ids and tokens, not for data."""
+_DEPTH_MAX = 256
+"""Nesting that MessagePack's C implementation packs safely."""
+
+
+class Payload(NamedTuple):
+    """What the application put into a message."""
+
+    key: str | None
+    headers: dict[str, str]
+    body: Any
+
+
+def encode_payload(body: object, key: str | None, headers: Mapping[str, str] | None, body_bytes_max: int) -> bytes:
+    """The bytes of a message's key, headers and body.
+
+    Raises `BodyError` with the path of what MessagePack cannot say, or if something is too large.
+    """
+    _check_key(key)
+    pairs: dict[Any, Any] = dict(headers or {})
+    for name, value in pairs.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise BodyError(f"headers[{name!r}]", "is not text: headers map str to str")
+    start = _pack([key, pairs], "headers")
+    if len(start) > HEADERS_BYTES_MAX + KEY_BYTES_MAX:
+        raise BodyError("headers", f"take {len(start)} bytes, more than {HEADERS_BYTES_MAX}")
+    packed = _pack(body, "body")
+    if len(packed) > body_bytes_max:
+        raise BodyError(
+            "body",
+            f"takes {len(packed)} bytes, more than body_bytes_max={body_bytes_max}: "
+            "send a reference to it instead, or raise the limit at both ends",
+        )
+    return start + packed
+
+
+def decode_payload(payload: bytes) -> Payload:
+    """The inverse of `encode_payload`; tuples come back as lists, datetimes in UTC. Raises `ProtocolError`."""
+    try:
+        unpacker = msgpack.Unpacker(None, timestamp=3, strict_map_key=False, max_buffer_size=len(payload) or 1)
+        unpacker.feed(payload)
+        (key, headers), body = unpacker.unpack(), unpacker.unpack()
+        rest = unpacker.tell() - len(payload)
+    except Exception as error:  # msgpack raises many kinds for bytes that are not its own
+        raise ProtocolError(f"payload is not MessagePack of key, headers and body ({error!r})") from error
+    if rest or not (key is None or isinstance(key, str)) or not isinstance(headers, dict):
+        raise ProtocolError("payload is not MessagePack of key, headers and body")
+    return Payload(key, headers, body)
+
+
+def _check_key(key: object) -> None:
+    if key is None:
+        return
+    if not isinstance(key, str):
+        raise BodyError("key", f"is {type(key).__name__}, not str")
+    if len(key) > KEY_BYTES_MAX or len(key.encode(errors="replace")) > KEY_BYTES_MAX:
+        raise BodyError("key", f"is longer than {KEY_BYTES_MAX} bytes")
+
+
+def _pack(value: object, name: str) -> bytes:
+    try:
+        return bytes(msgpack.packb(value, datetime=True))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        path, problem = _culprit(value, name, 0) or (name, f"cannot be said in MessagePack ({error})")
+        raise BodyError(path, problem) from error
+
+
+def _culprit(value: object, path: str, depth: int) -> tuple[str, str] | None:
+    """Where in a value the part is that MessagePack cannot say, and why. Only after a failure: it is slow."""
+    if depth > _DEPTH_MAX:
+        return f"{path[:80]}…", f"is nested more than {_DEPTH_MAX} deep"
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found = _culprit(key, f"key {key!r} of {path}", depth + 1)
+            step = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
+            found = found or _culprit(item, path + step, depth + 1)
+            if found:
+                return found
+        return None
+    if isinstance(value, list | tuple):
+        items = (_culprit(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))
+        return next(filter(None, items), None)
+    return _scalar_problem(value, path)
+
+
+def _scalar_problem(value: object, path: str) -> tuple[str, str] | None:
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is None:
+            return path, "is a naive datetime: give it a time zone, such as datetime.now(UTC)"
+        return None
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**64 else (path, "is an integer beyond 64 bits: send it as str")
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return path, "is text with a lone surrogate, which has no UTF-8"
+        return None
+    if value is None or isinstance(value, float | bytes | bytearray | memoryview | msgpack.ExtType | msgpack.Timestamp):
+        return None
+    return path, f"is {type(value).__name__}, which MessagePack cannot say: convert it, for instance to str"

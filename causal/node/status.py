@@ -1,0 +1,144 @@
+"""What a node says of itself: one JSON-able snapshot, from which an operator can tell why something waits."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from causal.node.core import Core
+from causal.node.inbound import InboundStreams
+from causal.node.outbound import OutboundStreams
+from causal.node.runner import Handling
+from causal.ordering import Arrival
+
+LISTED_MAX = 100
+"""Messages listed in each part of a status; `…_total` counts all."""
+
+
+def snapshot(
+    core: Core, outbound: dict[str, OutboundStreams], inbound: InboundStreams, address: str | None
+) -> dict[str, Any]:
+    """The state of a node now. Durations are in seconds, ages since the message came (or was sent)."""
+    engine, runner = core.engine, core.runner
+    held = sorted(engine.delivery.holdback, key=lambda arrival: arrival.received_ns)
+    unsettled = engine.unsettled
+    retrying = [handling for handling, _ in runner.retrying.values()]
+    return {
+        "name": core.me.name,
+        "incarnation": core.me.incarnation,
+        "address": address,
+        "held": [_held(core, arrival) for arrival in held[:LISTED_MAX]],
+        "held_total": len(held),
+        "ready_total": len(runner.ready),
+        "running": [_running(handling) for handling in list(runner.running.values())[:LISTED_MAX]],
+        "running_total": len(runner.running),
+        "retrying": [_retrying(handling) for handling in retrying[:LISTED_MAX]],
+        "retrying_total": len(retrying),
+        "unsettled": [_unsettled(core, dot) for dot in unsettled[:LISTED_MAX]],
+        "unsettled_total": len(unsettled),
+        "sends_waiting": core.sends_waiting,
+        "context": {name: [f"{o}/{seq}" for o, seq in dots.items()] for name, dots in engine.context.pending.items()},
+        "links": {
+            "out": {peer: _outbound(core, streams) for peer, streams in outbound.items()},
+            "in": _inbound(core, inbound),
+        },
+        "incarnations": dict(engine.settlement.latest),
+        "dead_letters": {"kept": len(core.dead_letters), "total": core.dead_letters.total},
+        "counters": dict(core.counters),
+        "stamps": {
+            "copies": sum(streams.stamp_copies for streams in outbound.values()),
+            "bytes": sum(streams.stamp_bytes for streams in outbound.values()),
+        },
+    }
+
+
+def _held(core: Core, arrival: Arrival) -> dict[str, Any]:
+    """A message in the hold-back queue: what it waits for, whose that is, and where that one stands."""
+    awaited = arrival.waits_for
+    assert awaited is not None
+    link = core.engine.settlement.inbound.get(awaited.origin)
+    stage = "not received"
+    if link is None:
+        stage = "not received, and no link from its sender yet"
+    elif awaited.seq in link.unsettled:
+        stage = "received, not settled"
+    return {
+        "id": str(arrival.dot),
+        "from": arrival.origin.name,
+        "subject": arrival.copy.subject,
+        "waits_for": str(awaited),
+        "owner": awaited.name,
+        "stage": stage,
+        "since_s": _since(arrival),
+    }
+
+
+def _since(arrival: Arrival) -> float:
+    return (time.monotonic_ns() - arrival.received_ns) / 1e9
+
+
+def _running(handling: Handling) -> dict[str, Any]:
+    return {
+        "id": str(handling.arrival.dot),
+        "subject": handling.arrival.copy.subject,
+        "attempt": handling.attempt,
+        "since_s": time.monotonic() - handling.since,
+    }
+
+
+def _retrying(handling: Handling) -> dict[str, Any]:
+    return {
+        "id": str(handling.arrival.dot),
+        "subject": handling.arrival.copy.subject,
+        "attempt": handling.attempt,
+        "error": handling.error,
+        "again_in_s": max(0.0, (handling.retry_at or 0.0) - time.monotonic()),
+        "since_s": _since(handling.arrival),
+    }
+
+
+def _unsettled(core: Core, dot: Any) -> dict[str, Any]:
+    copies = [link.outbox[dot.seq] for link in core.engine.outbound.values() if dot.seq in link.outbox]
+    sent_ms = copies[0].stamp.timestamp >> 16
+    return {
+        "id": str(dot),
+        "subject": copies[0].subject,
+        "at": core.unsettled_at(dot),
+        "since_s": max(0.0, time.time() - sent_ms / 1000),
+    }
+
+
+def _outbound(core: Core, streams: OutboundStreams) -> dict[str, Any]:
+    link = core.engine.outbound[streams.peer]
+    return {
+        "state": streams.state,
+        "since_s": time.monotonic() - streams.since,
+        "address": streams.address,
+        "incarnation": link.incarnation,
+        "queued": len(link.outbox) - len(link.in_flight),
+        "in_flight": len(link.in_flight),
+        "unsettled": len(link.outbox),
+        "unsettled_bytes": link.outbox_bytes,
+        "credit": max(0, link.window_messages - len(link.in_flight)),
+        "error": streams.error,
+        "attempts": streams.attempts,
+    }
+
+
+def _inbound(core: Core, inbound: InboundStreams) -> dict[str, Any]:
+    links: dict[str, Any] = {}
+    for origin, link in core.engine.settlement.inbound.items():
+        if origin == core.me or (core.engine.settlement.is_gone(origin) and not link.unsettled):
+            continue
+        stream = inbound.live.get(origin.name)
+        live = stream is not None and stream.sender == origin
+        links[str(origin)] = {
+            "state": "open" if live else "gone" if core.engine.settlement.is_gone(origin) else "closed",
+            "since_s": time.monotonic() - stream.since if stream is not None and live else None,
+            "received_to": link.received.to,
+            "unsettled": len(link.unsettled),
+            "gap": sorted(link.received.missing)[:LISTED_MAX],
+        }
+    for name, error in inbound.errors.items():
+        links.setdefault(name, {"state": "refused"})["error"] = error
+    return links
