@@ -15,6 +15,14 @@ from causal.ordering.output import EngineConfig
 
 _LIMITS = EngineConfig()
 
+_MOST = {
+    "body_max_bytes": 2 * 1024 * 1024,  # with its stamp it must fit into a frame, which has 4 MiB
+    "clock_entries_max": 4096,
+    "outbox_messages": 100_000,  # a base lists the whole outbox, which handlers may fill twice
+    "window_messages": 100_000,
+}
+"""Limits beyond which what this node says would be refused by its peers, for ever."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
@@ -44,7 +52,7 @@ class NodeConfig:
     """The longest pause between two attempts, in seconds: how late at most a peer's return is noticed."""
     drain_timeout: float = 10.0
     """Seconds that leaving the node waits for what is unsettled."""
-    body_bytes_max: int = 1024 * 1024
+    body_max_bytes: int = 1024 * 1024
     """The largest body, in bytes of MessagePack."""
     dead_letters_max: int = 1000
     """Dead letters kept; the oldest go first, all are counted."""
@@ -65,10 +73,12 @@ class NodeConfig:
 
     def __post_init__(self) -> None:
         validate_name(self.name)
-        for name in self.peers:
+        for name, address in self.peers.items():
             validate_name(name)
+            check_address(f"the address of {name}", address, least_port=1)
         if self.name in self.peers:
             raise ConfigurationError(f"peers= names {self.name} itself; a node can send to itself without that")
+        self.engine()
         self._check_numbers()
         if self.listen is not None:
             check_listen(self.listen, insecure=self.insecure)
@@ -76,7 +86,6 @@ class NodeConfig:
             raise ConfigurationError(f"store={self.store!r} is not known; this version has store='memory:'")
         if self.scope != "process":
             raise ConfigurationError(f"scope={self.scope!r} is not known; this version has scope='process'")
-        self.engine()
 
     def _check_numbers(self) -> None:
         for name in ("heartbeat_interval", "silence_max", "reconnect_first", "reconnect_max"):
@@ -86,10 +95,13 @@ class NodeConfig:
         drain: object = self.drain_timeout
         if not isinstance(drain, int | float) or not 0 <= drain < math.inf:
             raise ConfigurationError(f"drain_timeout must be a number of seconds from 0, not {drain!r}")
-        for name in ("concurrency", "body_bytes_max", "dead_letters_max", "dependencies_max"):
+        for name in ("concurrency", "body_max_bytes", "dead_letters_max", "dependencies_max"):
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"{name} must be a whole number from 1, not {value!r}")
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise ConfigurationError(f"{name}={getattr(self, name)} must be at most {most}: peers refuse more")
         if not 64 <= self.dependencies_max <= _LIMITS.dots_max:
             raise ConfigurationError(
                 f"dependencies_max={self.dependencies_max} must be from 64 to {_LIMITS.dots_max}: receivers "
@@ -109,15 +121,20 @@ class NodeConfig:
         )
 
 
+def check_address(what: str, address: object, *, least_port: int) -> str:
+    """The host of an address of the form `host:port`; raises `ConfigurationError` for any other."""
+    host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+    if not host or not (port.isascii() and port.isdecimal()) or not least_port <= int(port) <= 65535:
+        raise ConfigurationError(
+            f"{what} is {address!r}, and must be host:port with a port from {least_port} to 65535, "
+            "for instance 127.0.0.1:7001"
+        )
+    return host
+
+
 def check_listen(address: str, *, insecure: bool) -> None:
-    """Raise `ConfigurationError` if the address is not `host:port`, or open to others without protection."""
-    host, separator, port = address.rpartition(":")
-    if not separator:
-        if address.isidentifier():
-            return  # a name on an in-memory network
-        raise ConfigurationError(f"listen={address!r} must be host:port, for instance 127.0.0.1:7001")
-    if not port.isdigit() or int(port) > 65535:
-        raise ConfigurationError(f"listen={address!r}: the port must be a number from 0 to 65535")
+    """Raise `ConfigurationError` if the address is not `host:port`, or can be reached by others unprotected."""
+    host = check_address("listen", address, least_port=0)
     if insecure or host == "localhost":
         return
     try:
@@ -135,7 +152,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, 
     """The settings in `CAUSAL_NAME`, `_LISTEN`, `_PEERS` (`S1=host:port,…`), `_STORE`, `_TRACE`, and any other
     setting of a plain type under its upper-case name, such as `CAUSAL_CONCURRENCY`.
 
-    Raises `ConfigurationError` for a missing name, a variable that is not known, or a value of a wrong form.
+    Raises `ConfigurationError` for a variable that is not known or a value of a wrong form.
     """
     environment = os.environ if environment is None else environment
     known = {f"CAUSAL_{f.name.upper()}": f for f in fields(NodeConfig)}
@@ -147,15 +164,13 @@ def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, 
         if setting is None:
             raise ConfigurationError(f"{variable} is not a setting; known: {', '.join(sorted(known))}")
         settings[setting.name] = _parse(variable, text, str(setting.type))
-    if "name" not in settings:
-        raise ConfigurationError("CAUSAL_NAME is not set: it says what this node is called")
     return settings
 
 
 def _parse(variable: str, text: str, kind: str) -> object:
     try:
         if kind.startswith("Mapping"):
-            return dict(_pair(item) for item in text.split(",") if item.strip())
+            return _peers(text)
         if kind == "int":
             return int(text)
         if kind == "float":
@@ -166,6 +181,14 @@ def _parse(variable: str, text: str, kind: str) -> object:
         form = "S1=host:port,S2=host:port" if kind.startswith("Mapping") else {"bool": "1 or 0"}.get(kind, kind)
         raise ConfigurationError(f"{variable}={text!r} must be of the form {form}") from None
     return text
+
+
+def _peers(text: str) -> dict[str, str]:
+    pairs = [_pair(item) for item in text.split(",") if item.strip()]
+    peers = dict(pairs)
+    if len(peers) < len(pairs):
+        raise ValueError("a name comes twice")
+    return peers
 
 
 def _pair(item: str) -> tuple[str, str]:

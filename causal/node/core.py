@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from causal.errors import BackpressureError, ProtocolError
@@ -15,6 +15,7 @@ from causal.node.handlers import Handlers
 from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
 from causal.node.runner import HandlerRunner, Handling, current_handling
+from causal.node.waiting import Room, Settlements
 from causal.observe.trace import Trace, TraceEvent
 from causal.ordering import Arrival, Dot, Engine, NodeId, Output
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
@@ -74,11 +75,12 @@ class Core:
         """Called when the incarnation has changed: accepted streams must begin anew."""
         self.counters: Counter[str] = Counter()
         self.transmit_wakes: dict[str, asyncio.Event] = {name: asyncio.Event() for name in config.peers}
-        self.report_wakes: dict[NodeId, asyncio.Event] = {}
+        self.report_wakes: dict[str, asyncio.Event] = {}
+        """Sender's name → what wakes the writer of its live stream."""
         self.progress = asyncio.Event()
         """Set whenever something settles or a report is written: for those who wait for the node to drain."""
-        self._settled_waiters: dict[int, list[tuple[set[int], asyncio.Future[None]]]] = {}
-        self._room_waiters: deque[asyncio.Future[None]] = deque()
+        self.room = Room(self.engine.obstacle)
+        self.settlements = Settlements()
 
     @property
     def me(self) -> NodeId:
@@ -111,7 +113,7 @@ class Core:
         inside = handling is not None and handling.active and handling.owner is self
         destinations = self.engine.destinations(to)
         if not inside:
-            await self._room(destinations, len(payload), timeout)
+            await self.room.wait(destinations, len(payload), timeout)
         obstacle = self.engine.obstacle(destinations, len(payload), urgent=inside)
         if obstacle is not None:
             raise BackpressureError(f"{obstacle}; nothing was sent, the handler will be run again")
@@ -124,60 +126,20 @@ class Core:
         self.apply(output)
         return dot
 
-    async def _room(self, destinations: Sequence[str], size: int, timeout: float | None) -> None:
-        """Return once a send would succeed. Those who wait are served first come, first served.
-
-        So that one full outbox does not stop a send to elsewhere, each waits on its own obstacle.
-        """
-        obstacle = self.engine.obstacle(destinations, size)
-        if obstacle is None:
-            return
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self.counters["sends_waited"] += 1
-        while obstacle is not None:
-            waiter = asyncio.get_running_loop().create_future()
-            self._room_waiters.append(waiter)
-            left = None if deadline is None else deadline - time.monotonic()
-            done, _ = await asyncio.wait([waiter], timeout=left)
-            if not done:
-                self._room_waiters.remove(waiter)
-                raise BackpressureError(f"no room within {timeout} s: {obstacle}; nothing was sent")
-            waiter.result()
-            obstacle = self.engine.obstacle(destinations, size)
-
-    def _make_room(self) -> None:
-        waiters, self._room_waiters = self._room_waiters, deque()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    @property
-    def sends_waiting(self) -> int:
-        """How many sends wait for room."""
-        return len(self._room_waiters)
-
     # -- settlement --------------------------------------------------------------------------------------------
 
-    async def settled(self, seqs: set[int], timeout: float | None) -> None:
+    async def settled(self, seqs: Iterable[int], timeout: float | None) -> None:
         """Return once none of these own messages is unsettled; `TimeoutError` names those that still are."""
-        left = seqs.intersection(dot.seq for dot in self.engine.unsettled)
-        if not left:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for seq in left:
-            self._settled_waiters.setdefault(seq, []).append((left, future))
-        try:
-            done, _ = await asyncio.wait([future], timeout=timeout)
-        finally:
-            for seq in left:
-                waiters = [entry for entry in self._settled_waiters.pop(seq, []) if entry[1] is not future]
-                if waiters:
-                    self._settled_waiters[seq] = waiters
-        if done:
-            future.result()
-        else:
-            dots = [Dot(self.me.name, self.me.incarnation, seq) for seq in sorted(left)]
+        links = self.engine.outbound.values()
+        unsettled = {seq for seq in seqs if any(seq in link.outbox for link in links)}
+        if left := await self.settlements.wait(unsettled, timeout):
+            dots = [Dot(self.me.name, self.me.incarnation, seq) for seq in left]
             raise TimeoutError(f"not settled within {timeout} s: {self.describe(dots)}")
+
+    @property
+    def all_settled(self) -> bool:
+        """Whether no own message is unsettled. O(links)."""
+        return not any(link.outbox for link in self.engine.outbound.values())
 
     def describe(self, dots: Sequence[Dot], shown: int = 10) -> str:
         """Own unsettled dots with the destinations that have not settled them, in words."""
@@ -203,19 +165,17 @@ class Core:
             self.counters["held"] += held_for > 0
             self.runner.add(arrival, held_for)
         for dot in output.settled:
-            for left, future in self._settled_waiters.pop(dot.seq, ()):
-                left.discard(dot.seq)
-                if not left and not future.done():
-                    future.set_result(None)
+            self.settlements.note(dot.seq)
         for peer in output.transmit:
             self.transmit_wakes[peer].set()
         for origin in output.report:
-            if (wake := self.report_wakes.get(origin)) is not None:
+            if (wake := self.report_wakes.get(origin.name)) is not None:
                 wake.set()
         if output.settled:
             self.progress.set()
         if output.ready:
             self.runner.pump()
+        self.room.offer()
 
     def _note_arrivals(self, output: Output, copies: Sequence[Copy], now: int) -> None:
         self.counters["received"] += len(output.received)
@@ -233,18 +193,10 @@ class Core:
         for dot in output.conflicts:
             log.error("%s came again with another content: dropped (its sender reused a dot)", dot)
 
-    def abandon(self, error: Exception) -> None:
+    def close(self, reason: str) -> None:
         """The node closes: whoever waits for room or for a settlement is told so."""
-        waiters = list(self._room_waiters)
-        waiters += [future for entries in self._settled_waiters.values() for _, future in entries]
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
-
-    def room_may_have_come(self) -> None:
-        """Settlements have come in: let those look again who wait for room."""
-        if self._room_waiters:
-            self._make_room()
+        self.room.close(reason)
+        self.settlements.close(reason)
 
     # -- handlers ----------------------------------------------------------------------------------------------
 
@@ -278,10 +230,7 @@ class Core:
 
     def _finish(self, arrival: Arrival) -> None:
         self.counters["settled"] += 1
-        output = self.engine.finish(arrival)
-        self.apply(output)
-        if arrival.origin == self.me:
-            self.room_may_have_come()
+        self.apply(self.engine.finish(arrival))
         self.progress.set()
 
     # -- trace -------------------------------------------------------------------------------------------------

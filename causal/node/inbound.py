@@ -6,15 +6,18 @@ import asyncio
 import logging
 import time
 
-from causal.errors import ClockDriftError, ProtocolError, RemoteError, TransportError
+from causal.errors import ClockDriftError, ProtocolError, RefusedError, RemoteError, TransportError
 from causal.node.core import Core, now_ms
-from causal.node.outbound import HANDSHAKE_SECONDS, silence_max, stopped, woken
+from causal.node.outbound import HANDSHAKE_SECONDS, reason, silence_max, stopped, woken
 from causal.ordering import NodeId
 from causal.ordering.frames import Hello, Refusal, RefusalCode, SenderFrame
 from causal.transport.base import Connection
 from causal.wire.codec import ReceiverEncoder, SenderDecoder, VersionError
 
 log = logging.getLogger("causal")
+
+ERRORS_MAX = 100
+"""Names whose last refusal is remembered: anybody can make up names."""
 
 
 class InboundStream:
@@ -36,21 +39,24 @@ class InboundStreams:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.live: dict[str, InboundStream] = {}
-        self.errors: dict[str, str] = {}
-        """Name → why its last stream was refused, until it is welcomed again."""
+        self.errors: dict[str, RemoteError] = {}
+        """Name → why its last stream was refused, until one of its frames is accepted."""
 
     async def accept(self, connection: Connection) -> None:
-        """Serve one stream until it ends. Returns; what the sender did wrong is told to it and logged."""
+        """Serve one stream until it ends. Returns; what the sender did wrong is told to it and logged.
+
+        Raises what is no fault of the sender: a trace that cannot be written, or a defect of this library.
+        """
         decoder = SenderDecoder()
         try:
             hello = await self._hello(connection, decoder)
             if hello is not None:
-                await self._welcome(hello, connection, decoder)
+                await self._serve(hello, connection, decoder)
         except TransportError as error:
             log.debug("inbound stream: %s", error)
         except RemoteError as error:
             log.error("inbound stream refused: %s", error)
-            await self._refuse(connection, ReceiverEncoder(), error)
+            await _refuse(connection, ReceiverEncoder(), error)
 
     @property
     def all_reported(self) -> bool:
@@ -62,6 +68,7 @@ class InboundStreams:
         for stream in self.live.values():
             stream.wake.set()
         self.live.clear()
+        self._core.report_wakes.clear()
 
     async def close(self) -> None:
         """End all streams; what was said on them has been handed to the transport."""
@@ -81,40 +88,48 @@ class InboundStreams:
             raise ProtocolError("a stream must begin with Hello")
         return hello
 
-    async def _welcome(self, hello: Hello, connection: Connection, decoder: SenderDecoder) -> None:
+    async def _serve(self, hello: Hello, connection: Connection, decoder: SenderDecoder) -> None:
         core, name = self._core, hello.sender.name
         stream = InboundStream(hello.sender, connection)
         answer, output = core.engine.greeted(hello)
         if isinstance(answer, Refusal):
-            self.errors[name] = answer.detail
-            log.warning("link from %s refused: %s", hello.sender, answer.detail)
-            await connection.send(stream.encoder.encode(answer))
+            self._note(name, RefusedError(answer.code, answer.detail))
+            await _say(connection, stream.encoder.encode(answer))
             return
         replaced = self.live.get(name)
         self.live[name] = stream
-        core.report_wakes[hello.sender] = stream.wake
-        core.apply(output)
-        self.errors.pop(name, None)
-        if replaced is not None:
-            await replaced.connection.close()
+        core.report_wakes[name] = stream.wake
         writer: asyncio.Task[None] | None = None
         try:
+            core.apply(output)
+            if replaced is not None:
+                await replaced.connection.close()
             await connection.send(stream.encoder.encode(answer))
             writer = asyncio.create_task(self._write(stream))
             await self._read(stream, decoder)
         except RemoteError as error:
-            self.errors[name] = str(error)
-            log.error("link from %s: %s", hello.sender, error)
+            self._note(name, error)
             if writer is not None:
                 await stopped(writer)
-            await self._refuse(connection, stream.encoder, error)
+            await _refuse(connection, stream.encoder, error)
         finally:
+            if writer is not None:
+                writer.cancel()  # before any await: a second cancellation must not leave it behind
             if self.live.get(name) is stream:
                 del self.live[name]
+                del core.report_wakes[name]
                 core.engine.hung_up(hello.sender)
-                core.report_wakes.pop(hello.sender, None)
+            core.progress.set()  # what could not be reported need not be waited for
             if writer is not None:
                 await stopped(writer)
+
+    def _note(self, name: str, error: RemoteError) -> None:
+        """Show it in the status; log it unless it is the same as the last time (its figures may differ)."""
+        if reason(self.errors.pop(name, None)) != reason(error):
+            log.error("link from %s: %s", name, error)
+        self.errors[name] = error
+        while len(self.errors) > ERRORS_MAX:
+            del self.errors[next(iter(self.errors))]
 
     async def _read(self, stream: InboundStream, decoder: SenderDecoder) -> None:
         core, silence = self._core, silence_max(self._core)
@@ -130,8 +145,8 @@ class InboundStreams:
             if not isinstance(frame, SenderFrame):
                 raise ProtocolError(f"{stream.sender} sent a second Hello")
             core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
-            if frame.stable:
-                core.room_may_have_come()
+            self.errors.pop(stream.sender.name, None)
+            await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
 
     async def _write(self, stream: InboundStream) -> None:
         """Report settlements as they come, several at a time; after a silence, a heartbeat."""
@@ -153,13 +168,23 @@ class InboundStreams:
             await stream.connection.close()  # the reader must not stay behind alone
             raise
 
-    async def _refuse(self, connection: Connection, encoder: ReceiverEncoder, error: RemoteError) -> None:
-        code = RefusalCode.PROTOCOL
-        if isinstance(error, ClockDriftError):
-            code = RefusalCode.CLOCK_DRIFT
-        elif isinstance(error, VersionError):
-            code = RefusalCode.VERSION
-        try:
-            await connection.send(encoder.encode(Refusal(code=code, detail=str(error))))
-        except TransportError:
-            log.debug("the refusal did not get through")
+
+async def _refuse(connection: Connection, encoder: ReceiverEncoder, error: RemoteError) -> None:
+    code = RefusalCode.PROTOCOL
+    if isinstance(error, ClockDriftError):
+        code = RefusalCode.CLOCK_DRIFT
+    elif isinstance(error, VersionError):
+        code = RefusalCode.VERSION
+    try:
+        await _say(connection, encoder.encode(Refusal(code=code, detail=str(error))))
+    except TransportError:
+        log.debug("the refusal did not get through")
+
+
+async def _say(connection: Connection, last: bytes) -> None:
+    """Send the last frame of a stream, to somebody who perhaps does not read."""
+    try:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            await connection.send(last)
+    except TimeoutError:
+        raise TransportError("the other side does not read") from None

@@ -12,7 +12,7 @@ from contextvars import Context
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from causal.errors import ClosedError
+from causal.errors import ClosedError, ConfigurationError
 from causal.node.config import NodeConfig, from_environment
 from causal.node.core import Core, DeadLetters, now_ms
 from causal.node.handlers import Handler, Handlers, Policy
@@ -23,7 +23,7 @@ from causal.node.status import snapshot
 from causal.observe.trace import FileTrace, Trace
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.names import validate_subject
-from causal.transport.base import Listener, Transport
+from causal.transport.base import Connection, Listener, Transport
 
 log = logging.getLogger("causal")
 
@@ -77,6 +77,7 @@ class Node:
         self._core: Core | None = None
         self._closed = False
         self._failed = False
+        self._crashed = False
         self._stop = asyncio.Event()
 
     @classmethod
@@ -86,7 +87,10 @@ class Node:
 
         Raises `ConfigurationError` for a missing name, an unknown variable, or a value of a wrong form.
         """
-        return cls(**{**from_environment(), **settings})
+        merged = {**from_environment(), **settings}
+        if "name" not in merged:
+            raise ConfigurationError("CAUSAL_NAME is not set: it says what this node is called")
+        return cls(**merged)
 
     # -- before the start --------------------------------------------------------------------------------------
 
@@ -113,22 +117,32 @@ class Node:
         return register
 
     def join(self, transport: Transport, config: NodeConfig, trace: Trace) -> None:
-        """Take another network than gRPC, before the node is entered: for `causal.testing.Cluster`."""
+        """Take another network than gRPC before the node is entered, or entered again after a `crash`: for
+        `causal.testing.Cluster`."""
+        if self._crashed:
+            self._forget_run()
         if self._core is not None or self._closed:
             raise ClosedError(f"{self.name} has been entered already")
         self._transport, self.config, self._trace = transport, config, trace
+
+    def _forget_run(self) -> None:
+        self._core = None
+        self._closed = self._failed = self._crashed = False
+        self._stop.clear()
+        self.dead_letters.clear()
+        self.dead_letters.total = 0
 
     async def __aenter__(self) -> Self:
         """Listen, and begin to dial every peer; none need be up. Raises `ConfigurationError`, `ClosedError`."""
         if self._core is not None or self._closed:
             raise ClosedError(f"{self.name} has been entered already; make a new Node for a new run")
         self._handlers.closed = True
+        self._background: list[asyncio.Task[None]] = []
         self._tasks = asyncio.TaskGroup()
         await self._tasks.__aenter__()
         try:
             await self._start()
         except BaseException:
-            self._closed = True
             await self._release()
             raise
         return self
@@ -146,11 +160,12 @@ class Node:
         core.restarted = self._inbound.break_all
         self._listener: Listener | None = None
         if self.config.listen is not None:
-            self._listener = await self._transport.listen(self.config.listen, self._inbound.accept)
+            self._listener = await self._transport.listen(self.config.listen, self._accept)
         self._outbound = {
             peer: OutboundStreams(core, self._transport, peer, address) for peer, address in self.config.peers.items()
         }
-        self._background = [self._spawn(streams.run()) for streams in self._outbound.values()]
+        for streams in self._outbound.values():
+            self._background.append(self._spawn(streams.run()))
         self._background.append(self._spawn(self._tick()))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> asyncio.Task[None]:
@@ -160,7 +175,20 @@ class Node:
         return task
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        self._failed = self._failed or (not task.cancelled() and task.exception() is not None)
+        if not task.cancelled() and task.exception() is not None:
+            self._failed = True
+            if self._core is not None:
+                self._core.runner.closing = True  # the handlers are being cancelled: none is to be run again
+
+    async def _accept(self, connection: Connection) -> None:
+        """Serve a stream in a task of the transport. What fails there ends the node, like a task of its own."""
+        try:
+            await self._inbound.accept(connection)
+        except Exception as error:  # it is raised again, where somebody sees it
+            if self._closed or self._failed:
+                log.error("%s: a stream failed while the node closes", self.name, exc_info=error)
+            else:
+                self._spawn(_raise(error))
 
     async def _tick(self) -> None:
         core = self._running()
@@ -189,7 +217,7 @@ class Node:
         core = self._running()
         names = (to,) if isinstance(to, str) else tuple(to)
         validate_subject(subject)
-        payload = encode_payload(body, key, headers, self.config.body_bytes_max)
+        payload = encode_payload(body, key, headers, self.config.body_max_bytes)
         return await core.send(names, subject, payload, timeout)
 
     async def settled(self, *dots: Dot, timeout: float | None = None) -> None:
@@ -203,20 +231,21 @@ class Node:
             own = dot.name == core.me.name and dot.incarnation in {core.me.incarnation, *core.former}
             if not own or not 0 < dot.seq <= core.engine.last_seq:
                 raise ValueError(f"{dot} was not sent by this run of {core.me}")
-        await core.settled({dot.seq for dot in dots or core.engine.unsettled}, timeout)
+        await core.settled([dot.seq for dot in dots or core.engine.unsettled], timeout)
 
     async def run(self) -> None:
         """Return at SIGTERM or SIGINT (then leave the node: it drains), or at once after `stop`."""
         self._running()
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM, signal.SIGINT)
-        for number in signals:
+        former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        for number in former:
             loop.add_signal_handler(number, self._stop.set)
         try:
             await self._stop.wait()
         finally:
-            for number in signals:
+            for number, handler in former.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, handler)  # asyncio's own, so that a second Ctrl-C cancels the draining
 
     def stop(self) -> None:
         """Make `run` return, as a signal does."""
@@ -239,10 +268,15 @@ class Node:
         return snapshot(self._running(), self._outbound, self._inbound, self.address)
 
     @property
+    def is_running(self) -> bool:
+        """Whether this node has been entered and not left."""
+        return self._core is not None and not self._closed
+
+    @property
     def idle(self) -> bool:
         """Whether this node has nothing to do now: all it sent is settled, and nothing is held or handled."""
         core = self._running()
-        return core.runner.idle and not core.engine.unsettled and not any(True for _ in core.engine.delivery.holdback)
+        return core.runner.idle and core.all_settled and not any(True for _ in core.engine.delivery.holdback)
 
     def _running(self) -> Core:
         if self._core is None or self._closed:
@@ -254,19 +288,33 @@ class Node:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Wait up to `drain_timeout` until all is settled, name what is not in a warning, and close."""
+        """Wait up to `drain_timeout` until all is settled, name what is not in a warning, and close.
+
+        What the body raised goes on as it is. If the node itself failed, that is raised, in an exception group.
+        """
+        if self._crashed:
+            return
         try:
             if not self._failed:
                 await self._drain()
         finally:
-            self._closed = True
-            await self._release(kind, error, traceback)
+            if self._failed:
+                await self._release(kind, error, traceback)
+            else:
+                await self._release()
+
+    async def crash(self) -> None:
+        """End at once, as a process that is killed: nothing is drained. For `causal.testing.Cluster`, where
+        `join` then makes the node ready for another run, which is a new incarnation."""
+        self._running()
+        self._crashed = True
+        await self._release()
 
     async def _drain(self) -> None:
         """Own messages settled, handlers ended, and what was settled here reported."""
         core = self._running()
         deadline = time.monotonic() + self.config.drain_timeout
-        while not (core.runner.idle and not core.engine.unsettled and self._inbound.all_reported):
+        while not (core.runner.idle and core.all_settled and self._inbound.all_reported):
             core.progress.clear()
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
@@ -293,14 +341,17 @@ class Node:
         traceback: TracebackType | None = None,
     ) -> None:
         """Give everything back, in bounded time, whatever has failed before."""
+        self._closed = True
         core = self._core
+        for task in self._background:
+            task.cancel()
+        if core is not None:
+            core.runner.stop()
+            core.close(f"{self.name} was left")
         try:
-            for task in getattr(self, "_background", ()):
-                task.cancel()
             if core is not None:
-                await core.runner.close()
+                await core.runner.stopped()
                 await self._inbound.close()
-                core.abandon(ClosedError(f"{self.name} was left"))
         finally:
             try:
                 if self._transport is not None:
@@ -309,6 +360,10 @@ class Node:
                 if self._trace is not None:
                     self._trace.close()
                 await self._tasks.__aexit__(kind, error, traceback)
+
+
+async def _raise(error: Exception) -> None:
+    raise error
 
 
 def _new_incarnation(name: str) -> int:

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 
-from causal.errors import CausalError, ProtocolError, RefusedError, TransportError
+from causal.errors import CausalError, ProtocolError, RefusedError, RemoteError, TransportError
 from causal.node.core import Core, now_ms
 from causal.ordering.frames import ReceiverFrame, Refusal, RefusalCode, Welcome
 from causal.transport.base import Connection, Transport
@@ -28,9 +28,10 @@ class OutboundStreams:
         self.address = address
         self.state = "connecting"
         self.since = time.monotonic()
-        self.error: str | None = None
+        self.error: CausalError | None = None
+        """Why the last stream ended, until the peer has accepted a frame of the present one."""
         self.attempts = 0
-        """Failed attempts in a row."""
+        """Attempts in a row of which no frame was accepted."""
         self.stamp_bytes = 0
         self.stamp_copies = 0
         self._transport = transport
@@ -41,25 +42,25 @@ class OutboundStreams:
         while True:
             try:
                 await self._serve()
-                self._enter("connecting", None)
-            except CausalError as error:
+            except (TransportError, RemoteError) as error:
                 self._note(error)
             pause = self.core.config.reconnect_first * 2 ** min(self.attempts, 16)
             self.attempts += 1
             await asyncio.sleep(min(pause, self.core.config.reconnect_max) * random.uniform(0.5, 1.0))
 
-    def _enter(self, state: str, error: str | None) -> None:
+    def _enter(self, state: str) -> None:
         if state != self.state:
             self.state, self.since = state, time.monotonic()
-        self.error = error
 
     def _note(self, error: CausalError) -> None:
         """A peer that is away is normal and goes to the status; what somebody must mend goes to the log, once."""
-        if not isinstance(error, TransportError) and str(error) != self.error:
+        if not isinstance(error, TransportError) and reason(error) != reason(self.error):
             log.error("link to %s at %s: %s", self.peer, self.address, error)
-        self._enter("connecting", str(error))
+        self.error = error
+        self._enter("connecting")
 
     async def _serve(self) -> None:
+        """One stream. It ends by raising `TransportError` or `RemoteError`."""
         connection = await self._transport.dial(self.address)
         encoder, decoder = SenderEncoder(), ReceiverDecoder()
         writer: asyncio.Task[None] | None = None
@@ -69,14 +70,13 @@ class OutboundStreams:
             welcome = await self._welcome(connection, decoder)
             if hello.sender != self.core.me:
                 raise TransportError("the incarnation has changed meanwhile")
-            output = self.core.engine.welcomed(self.peer, welcome)
-            self.core.apply(output)
-            self.core.room_may_have_come()
-            self._enter("open", None)
-            self.attempts = 0
+            self.core.apply(self.core.engine.welcomed(self.peer, welcome))
+            self._enter("open")
             writer = asyncio.create_task(self._write(connection, encoder))
             await self._read(connection, decoder)
         finally:
+            if writer is not None:
+                writer.cancel()  # before any await: a second cancellation must not leave it behind
             self.core.engine.disconnected(self.peer)
             await connection.close()
             if writer is not None:
@@ -115,8 +115,9 @@ class OutboundStreams:
             if not isinstance(frame, ReceiverFrame):
                 raise ProtocolError(f"{self.peer} sent a second Welcome")
             core.apply(core.engine.reported(self.peer, frame))
-            if frame.settled:
-                core.room_may_have_come()
+            if frame.received:
+                self.attempts, self.error = 0, None
+            await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
 
     async def _write(self, connection: Connection, encoder: SenderEncoder) -> None:
         """Send whatever is queued at once, without waiting for more; after a silence, a heartbeat."""
@@ -135,6 +136,7 @@ class OutboundStreams:
                 self.stamp_copies += encoder.copies - counted_copies
                 counted_bytes, counted_copies = encoder.stamp_bytes, encoder.copies
                 await connection.send(data)
+                await asyncio.sleep(0)  # as in the reader
         except Exception:
             await connection.close()  # the reader must not stay behind alone
             raise
@@ -156,6 +158,11 @@ async def stopped(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, TransportError):
         raise error
+
+
+def reason(error: CausalError | None) -> object:
+    """What tells errors apart for the log: their text has figures that change with each attempt."""
+    return error.code if isinstance(error, RefusedError) else type(error)
 
 
 def silence_max(core: Core) -> float:

@@ -25,24 +25,24 @@ class Payload(NamedTuple):
     body: Any
 
 
-def encode_payload(body: object, key: str | None, headers: Mapping[str, str] | None, body_bytes_max: int) -> bytes:
+def encode_payload(body: object, key: str | None, headers: Mapping[str, str] | None, body_max_bytes: int) -> bytes:
     """The bytes of a message's key, headers and body.
 
     Raises `BodyError` with the path of what MessagePack cannot say, or if something is too large.
     """
     _check_key(key)
     pairs: dict[Any, Any] = dict(headers or {})
-    for name, value in pairs.items():
-        if not (isinstance(name, str) and isinstance(value, str)):
-            raise BodyError(f"headers[{name!r}]", "is not text: headers map str to str")
+    if not _is_text(pairs):
+        name = next(n for n, value in pairs.items() if not (isinstance(n, str) and isinstance(value, str)))
+        raise BodyError(f"headers[{name!r}]", "is not text: headers map str to str")
     start = _pack([key, pairs], "headers")
     if len(start) > HEADERS_BYTES_MAX + KEY_BYTES_MAX:
         raise BodyError("headers", f"take {len(start)} bytes, more than {HEADERS_BYTES_MAX}")
     packed = _pack(body, "body")
-    if len(packed) > body_bytes_max:
+    if len(packed) > body_max_bytes:
         raise BodyError(
             "body",
-            f"takes {len(packed)} bytes, more than body_bytes_max={body_bytes_max}: "
+            f"takes {len(packed)} bytes, more than body_max_bytes={body_max_bytes}: "
             "send a reference to it instead, or raise the limit at both ends",
         )
     return start + packed
@@ -57,9 +57,13 @@ def decode_payload(payload: bytes) -> Payload:
         rest = unpacker.tell() - len(payload)
     except Exception as error:  # msgpack raises many kinds for bytes that are not its own
         raise ProtocolError(f"payload is not MessagePack of key, headers and body ({error!r})") from error
-    if rest or not (key is None or isinstance(key, str)) or not isinstance(headers, dict):
+    if rest or not (key is None or isinstance(key, str)) or not _is_text(headers):
         raise ProtocolError("payload is not MessagePack of key, headers and body")
     return Payload(key, headers, body)
+
+
+def _is_text(headers: object) -> bool:
+    return isinstance(headers, dict) and all(isinstance(n, str) and isinstance(v, str) for n, v in headers.items())
 
 
 def _check_key(key: object) -> None:
@@ -73,10 +77,14 @@ def _check_key(key: object) -> None:
 
 def _pack(value: object, name: str) -> bytes:
     try:
-        return bytes(msgpack.packb(value, datetime=True))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        packed = bytes(msgpack.packb(value, datetime=True))
+        if isinstance(value, dict | list | tuple | dt.datetime):
+            # Some values can be packed and not unpacked (a tuple as a map's key): say so here, not at the peer.
+            msgpack.unpackb(packed, timestamp=3, strict_map_key=False)
+    except Exception as error:  # msgpack raises many kinds, and has one for each direction
         path, problem = _culprit(value, name, 0) or (name, f"cannot be said in MessagePack ({error})")
         raise BodyError(path, problem) from error
+    return packed
 
 
 def _culprit(value: object, path: str, depth: int) -> tuple[str, str] | None:
@@ -85,6 +93,8 @@ def _culprit(value: object, path: str, depth: int) -> tuple[str, str] | None:
         return f"{path[:80]}…", f"is nested more than {_DEPTH_MAX} deep"
     if isinstance(value, dict):
         for key, item in value.items():
+            if isinstance(key, tuple):
+                return f"key {key!r} of {path}", "is a tuple: it would come back as a list, which cannot be a key"
             found = _culprit(key, f"key {key!r} of {path}", depth + 1)
             step = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
             found = found or _culprit(item, path + step, depth + 1)
@@ -101,6 +111,10 @@ def _scalar_problem(value: object, path: str) -> tuple[str, str] | None:
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
             return path, "is a naive datetime: give it a time zone, such as datetime.now(UTC)"
+        try:
+            value.astimezone(dt.UTC)
+        except OverflowError:
+            return path, "is a datetime beyond the years 1 to 9999 in UTC"
         return None
     if isinstance(value, int):
         return None if -(2**63) <= value < 2**64 else (path, "is an integer beyond 64 bits: send it as str")

@@ -15,10 +15,15 @@ from causal.errors import HandlerError, ProtocolError
 from causal.node.handlers import Handlers, Subscription
 from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
-from causal.ordering.dot import Dot
 from causal.ordering.holdback import Arrival
 
 log = logging.getLogger("causal")
+
+BURST = 128
+"""Messages begun (or dead-lettered) before the event loop gets its turn: a few milliseconds."""
+
+CANCEL_SECONDS = 5.0
+"""After so long a handler that does not heed its cancellation is named in the log."""
 
 
 class Handling:
@@ -62,7 +67,8 @@ class HandlerRunner:
 
     A handler that raises, times out or is cancelled is retried after a pause, which takes no place among the
     running ones; what follows the message waits, nothing else does. One that is cancelled because the node
-    closes leaves its message unsettled.
+    closes leaves its message unsettled. All of it runs in tasks of the node, so that what fails here (a trace
+    that cannot be written) ends the node and is not lost.
     """
 
     def __init__(
@@ -81,24 +87,41 @@ class HandlerRunner:
         self._base = Context()
         self.ready: deque[Handling] = deque()
         self.running: dict[asyncio.Task[None], Handling] = {}
-        self.retrying: dict[Dot, tuple[Handling, asyncio.TimerHandle]] = {}
-        self._closing = False
+        self.retrying: dict[asyncio.Task[None], Handling] = {}
+        """What waits to be run again, by the task that waits."""
+        self.closing = False
+        """Nothing is begun any more, and a handler that is cancelled is not run again."""
         self._pumping = False
+        self._resuming = False
 
     def add(self, arrival: Arrival, held_for: float) -> None:
         """A message may be handled now."""
         self.ready.append(Handling(self._owner, arrival, held_for))
 
     def pump(self) -> None:
-        """Start what there is room for. What that releases is started by the same loop, not by recursion."""
-        if self._pumping or self._closing:
+        """Start what there is room for. What that releases is started by the same loop, not by recursion, and
+        after `BURST` of them by a task of its own, so that the event loop is not blocked."""
+        if self._pumping or self.closing:
             return
         self._pumping = True
         try:
-            while self.ready and len(self.running) < self._concurrency:
+            for _ in range(BURST):
+                if not self._can_begin:
+                    return
                 self._begin(self.ready.popleft())
         finally:
             self._pumping = False
+        if self._can_begin and not self._resuming:
+            self._resuming = True
+            self._spawn(self._resume(), context=self._base.copy())
+
+    @property
+    def _can_begin(self) -> bool:
+        return bool(self.ready) and len(self.running) < self._concurrency
+
+    async def _resume(self) -> None:
+        self._resuming = False
+        self.pump()
 
     @property
     def idle(self) -> bool:
@@ -108,18 +131,24 @@ class HandlerRunner:
     @property
     def unfinished(self) -> list[Handling]:
         """What runs, is ready, or waits to be run again."""
-        return [*self.running.values(), *self.ready, *(handling for handling, _ in self.retrying.values())]
+        return [*self.running.values(), *self.ready, *self.retrying.values()]
 
-    async def close(self) -> None:
+    def stop(self) -> None:
         """Cancel what runs and what would be retried; their messages stay unsettled."""
-        self._closing = True
-        for _, timer in self.retrying.values():
-            timer.cancel()
-        tasks = list(self.running)
-        for task in tasks:
+        self.closing = True
+        for task in (*self.running, *self.retrying):
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+
+    async def stopped(self) -> None:
+        """Return once every handler has ended; one that holds on to its life is named in the log."""
+        tasks = {*self.running, *self.retrying}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        if late:
+            names = ", ".join(str(handling.arrival.dot) for handling in self.running.values())
+            log.warning("handlers of %s go on although they were cancelled: waiting for them", names)
+            await asyncio.wait(late)
 
     def _begin(self, handling: Handling) -> None:
         subscription = self._handlers.find(handling.arrival.copy.subject)
@@ -152,7 +181,7 @@ class HandlerRunner:
                     f"handler for {subscription.pattern!r} returned {type(result).__name__}; it must return None"
                 )
         except asyncio.CancelledError as cancelled:
-            if self._closing:
+            if self.closing:
                 raise
             error = cancelled
         except Exception as raised:  # noqa: BLE001  # whatever a handler raises, its message is retried
@@ -164,7 +193,7 @@ class HandlerRunner:
             self.running.pop(task, None)
         if error is None:
             self._effects.finished(handling)
-        else:
+        elif not self.closing:
             self._retry(handling, subscription, error)
         self.pump()
 
@@ -178,10 +207,14 @@ class HandlerRunner:
             "handler of %s (%s) failed at attempt %d, again in %.2f s",
             handling.arrival.dot, handling.arrival.copy.subject, handling.attempt, pause, exc_info=error,
         )  # fmt: skip
-        timer = asyncio.get_running_loop().call_later(pause, self._again, handling)
-        self.retrying[handling.arrival.dot] = (handling, timer)
+        self.retrying[self._spawn(self._again(handling, pause), context=self._base.copy())] = handling
 
-    def _again(self, handling: Handling) -> None:
-        del self.retrying[handling.arrival.dot]
+    async def _again(self, handling: Handling, pause: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await asyncio.sleep(pause)
+        finally:
+            del self.retrying[task]
         self.ready.append(handling)
         self.pump()

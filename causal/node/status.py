@@ -22,7 +22,7 @@ def snapshot(
     engine, runner = core.engine, core.runner
     held = sorted(engine.delivery.holdback, key=lambda arrival: arrival.received_ns)
     unsettled = engine.unsettled
-    retrying = [handling for handling, _ in runner.retrying.values()]
+    retrying = list(runner.retrying.values())
     return {
         "name": core.me.name,
         "incarnation": core.me.incarnation,
@@ -36,7 +36,8 @@ def snapshot(
         "retrying_total": len(retrying),
         "unsettled": [_unsettled(core, dot) for dot in unsettled[:LISTED_MAX]],
         "unsettled_total": len(unsettled),
-        "sends_waiting": core.sends_waiting,
+        "sends_waiting": len(core.room),
+        "sends_waited": core.room.waited,
         "context": {name: [f"{o}/{seq}" for o, seq in dots.items()] for name, dots in engine.context.pending.items()},
         "links": {
             "out": {peer: _outbound(core, streams) for peer, streams in outbound.items()},
@@ -120,7 +121,7 @@ def _outbound(core: Core, streams: OutboundStreams) -> dict[str, Any]:
         "unsettled": len(link.outbox),
         "unsettled_bytes": link.outbox_bytes,
         "credit": max(0, link.window_messages - len(link.in_flight)),
-        "error": streams.error,
+        "error": None if streams.error is None else str(streams.error),
         "attempts": streams.attempts,
     }
 
@@ -140,5 +141,5 @@ def _inbound(core: Core, inbound: InboundStreams) -> dict[str, Any]:
             "gap": sorted(link.received.missing)[:LISTED_MAX],
         }
     for name, error in inbound.errors.items():
-        links.setdefault(name, {"state": "refused"})["error"] = error
+        links.setdefault(name, {"state": "refused"})["error"] = str(error)
     return links

@@ -46,6 +46,18 @@ class Violation:
     path: tuple[Step, ...]
     """From the send of `earlier` to the send of `later`, the shortest there is."""
 
+    def describe(self) -> str:
+        """In words, with each step of the path on a line."""
+        lines = [
+            f"{self.node} started {self.later} ({self.later_subject}) before {self.earlier} "
+            f"({self.earlier_subject}) was settled there ({self.earlier_was}). From one to the other:"
+        ]
+        for step in self.path:
+            did = "sent" if step.event == "send" else "started"
+            then = "" if step.event == "send" else ", then"
+            lines.append(f"  {step.node} {did} {step.id} ({step.subject}){then}")
+        return "\n".join(lines)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "node": self.node,
@@ -163,6 +175,21 @@ class Report:
         """No pair out of order, nothing delivered twice or to the wrong node. Excuses do not refute, nor does
         what is unsettled: both are counted, neither is silent."""
         return not (self.violation_count or self.doubled_count or self.misdelivered_count)
+
+    def describe(self) -> str:
+        """The verdict in words, and where it refutes, the first break of the guarantee with its path."""
+        if self.proved:
+            return f"proved: {self.deliveries} deliveries, none before a message that causally precedes it"
+        found = {
+            "pairs out of causal order": self.violation_count,
+            "messages delivered twice": self.doubled_count,
+            "messages delivered where they are not addressed to": self.misdelivered_count,
+        }
+        lines = ["refuted: " + ", ".join(f"{count} {what}" for what, count in found.items() if count)]
+        lines += [violation.describe() for violation in self.violations[:1]]
+        lines += [f"delivered twice: {place.id} at {place.node}" for place in self.doubled[:1]]
+        lines += [f"not addressed to {place.node}: {place.id}" for place in self.misdelivered[:1]]
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON. Counts stand at the top under the names used here, durations in ms, and under `examples`

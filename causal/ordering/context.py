@@ -57,6 +57,4 @@ class CausalContext:
 
     def forget(self, destination: str, origin: NodeId, seq: int) -> None:
         """The destination itself said that this message is settled there, or will never come."""
-        dots = self.pending.get(destination)
-        if dots is not None and dots.get(origin, seq + 1) <= seq:
-            self.prune(lambda d, o, s: d == destination and o == origin and s <= seq)
+        self.prune(lambda d, o, s: d == destination and o == origin and s <= seq)

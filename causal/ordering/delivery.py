@@ -61,8 +61,7 @@ class Delivery:
         if not arrival.in_turn:
             return  # it settles in turn, or whoever follows it would lose what it carried
         self._settle(arrival, output)
-        if arrival.ordering is Ordering.CAUSAL:
-            self._release_after(arrival, output)
+        self._release_after(arrival, output)
 
     def look_again(self, origin: NodeId, output: Output) -> None:
         """Something new is known of this origin: look again at whatever waits for one of its dots."""

@@ -133,7 +133,6 @@ class Engine:
                 self.delivery.receive(self.settlement.inbound[self.me], copy, output)
             elif link.connected:
                 output.transmit.add(name)
-        self._settle_own(output)
         return Dot(self.me.name, self.me.incarnation, seq), output
 
     def _elsewhere(self, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
@@ -190,7 +189,7 @@ class Engine:
         copies = link.take(self.config.frame_messages, self.config.frame_bytes)
         for copy in copies:
             self.stability.told(link, copy)
-        questions = tuple(link.questions)
+        questions = tuple(sorted(link.questions))
         link.questions.clear()
         return SenderFrame(
             number=link.frames_sent,
@@ -215,7 +214,7 @@ class Engine:
         for dot in frame.answers:
             self.context.forget(peer, dot.origin, dot.seq)
         for origin, seq in frame.watch.items():
-            self.stability.watched(link, origin, seq)
+            self.stability.asked(link, origin, seq)
         self.stability.acknowledged(link, frame.received)
         if frame.settled:
             self.stability.moved(self.me)
@@ -284,7 +283,7 @@ class Engine:
             latest = max(copy.stamp.timestamp for copy in frame.copies)
             self.hlc.merge_int(latest, now_ms)
         self.accepted = True
-        link.frames_received = frame.number
+        link.frames_received = max(link.frames_received, frame.number)
         if frame.base is not None and not link.based:
             link.start_at(frame.base)
             self.delivery.look_again(origin, output)
@@ -362,8 +361,7 @@ class Engine:
         if not arrival.passed:
             own_dot = {self.me.name: {arrival.origin: arrival.copy.seq}}
             self.context.merge(own_dot, self.settlement.is_settled)
-        if stamp.clock is not None:
-            self.counts.merge(stamp.clock)
+        self.counts.merge(stamp.clock)
 
     def finish(self, arrival: Arrival) -> Output:
         """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits)."""
@@ -377,9 +375,7 @@ class Engine:
     def tick(self, now_ms: int) -> Output:
         """To be called about once per heartbeat: what only the passing of time brings about."""
         output = Output()
-        known = self.settlement.stable.get(self.me)
-        if self.stability.own(self.last_seq, now_ms) != known:
-            self.stability.moved(self.me)
+        self.stability.own(self.last_seq, now_ms)
         self.context.prune(self.settlement.is_settled)
         after = self.config.garbage_after_ms
         output.transmit, output.report = self.stability.questions(self.context, now_ms, after)
@@ -393,4 +389,4 @@ class Engine:
     @property
     def all_reported(self) -> bool:
         """Whether every settlement here has been put on its stream, where there is one."""
-        return not any(link.to_report for link in self.settlement.inbound.values())
+        return not any(link.connected and link.to_report for link in self.settlement.inbound.values())

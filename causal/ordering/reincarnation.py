@@ -43,7 +43,6 @@ def reincarnate(engine: Engine, incarnation: int) -> None:
         )
 
     for link in engine.outbound.values():
-        link.reset()
         link.outbox = {seq: restamped(copy) for seq, copy in link.outbox.items()}
     settlement = engine.settlement
     engine.me = settlement.me = new

@@ -14,7 +14,7 @@ def join(one: StableNumber, other: StableNumber) -> StableNumber:
     """What either report of an origin knows: commutative, associative, idempotent."""
     upto = max(one.upto, other.upto)
     lagging = {}
-    for destination in {*one.lagging, *other.lagging}:
+    for destination in {**one.lagging, **other.lagging}:
         covered = max(report.lagging.get(destination, report.upto + 1) for report in (one, other))
         if covered <= upto:
             lagging[destination] = covered

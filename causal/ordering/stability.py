@@ -5,7 +5,8 @@ everybody else by the origin's stable number, which travels the way the dots did
 the peers that it told dots of that origin, until the frame that carried it is acknowledged.
 
 Where a teller is gone without having done so, the dot stays; after `garbage_after_ms` it is asked about:
-its origin if that is linked here, else its destination, else whoever sends to this node.
+its origin if that is linked here, else its destination, else whoever sends to this node. A node that is asked
+and does not know asks on, against the direction of the links, so that the answer finds its way along them.
 """
 
 from __future__ import annotations
@@ -33,9 +34,13 @@ class Stability:
         self._outbound = settlement.outbound
         self._ages: dict[tuple[str, NodeId], tuple[int, int]] = {}
         """(destination, origin) of a pending dot → (its seq, ms since when it is there)."""
+        self._wanted: dict[NodeId, int] = {}
+        """What this node has been asked about and does not know: origin → the highest seq."""
+        self._asked_on: dict[NodeId, int] = {}
+        """Origins about which this node has asked on lately → when, in ms: once in each `garbage_after_ms`."""
 
     def own(self, last_seq: int, now_ms: int) -> StableNumber:
-        """This node's stable number. O(links)."""
+        """This node's stable number. O(links). Whenever it has grown, everybody who was told dots is owed it."""
         upto = last_seq
         lagging = {}
         for link in self._outbound.values():
@@ -46,11 +51,13 @@ class Stability:
                 lagging[link.peer] = oldest.seq
             else:
                 upto = min(upto, oldest.seq - 1)
-        named = {destination: seq for destination, seq in lagging.items() if seq <= upto}
-        report = StableNumber(origin=self._me, upto=upto, lagging=named)
+        # What lags is older than what does not, so every exception is at or below `upto`.
+        report = StableNumber(origin=self._me, upto=upto, lagging=lagging)
         known = self._settlement.stable.get(self._me)
         report = report if known is None else join(known, report)
-        self._settlement.stable[self._me] = report
+        if report != known:
+            self._settlement.stable[self._me] = report
+            self.moved(self._me)
         return report
 
     def told(self, link: OutboundLink, copy: Copy) -> None:
@@ -67,6 +74,14 @@ class Stability:
             link.told[origin] = seq
             link.owed.add(origin)
 
+    def asked(self, link: OutboundLink, origin: NodeId, seq: int) -> None:
+        """This receiver asks for a stable number of `origin` that reaches `seq`: answered, or else asked on."""
+        self.watched(link, origin, seq)
+        report = self._settlement.stable.get(origin)
+        known = report is not None and _covers_all(report, seq)
+        if not known and origin != self._me and not self._settlement.is_gone(origin):
+            self._wanted[origin] = max(self._wanted.get(origin, 0), seq)
+
     def moved(self, origin: NodeId) -> None:
         """The origin's stable number has grown: everybody who was told its dots is owed it."""
         for link in self._outbound.values():
@@ -76,11 +91,11 @@ class Stability:
     def due(self, link: OutboundLink, frame: int, last_seq: int, now_ms: int) -> tuple[StableNumber, ...]:
         """The stable numbers to put into this frame."""
         reports = []
-        for _ in range(min(len(link.owed), REPORTS_MAX)):
-            origin = link.owed.pop()
+        for origin in sorted(link.owed)[:REPORTS_MAX]:  # in an order that is the same in each process
             report = self._settlement.stable.get(origin)
             if origin == self._me:
                 report = self.own(last_seq, now_ms)
+            link.owed.discard(origin)
             announced = link.announced.get(origin)
             if report is None or (announced is not None and announced[1] == report):
                 continue
@@ -92,7 +107,7 @@ class Stability:
         """The receiver has processed the stream up to this frame: what it was owed in full is off the list."""
         for origin, (carried, report) in list(link.announced.items()):
             told = link.told.get(origin, 0)
-            if carried <= frame and report.upto >= told and all(s > told for s in report.lagging.values()):
+            if carried <= frame and _covers_all(report, told):
                 link.told.pop(origin, None)
                 del link.announced[origin]
 
@@ -106,8 +121,8 @@ class Stability:
         ages = {}
         for destination, dots in context.pending.items():
             for origin, seq in dots.items():
-                if origin == self._me:
-                    continue
+                if origin == self._me or destination == self._me.name:
+                    continue  # acknowledged to this node, or settled by it: nobody knows better
                 known, since = self._ages.get((destination, origin), (seq, now_ms))
                 if known != seq:
                     since = now_ms
@@ -116,20 +131,41 @@ class Stability:
                     self._ask(destination, origin, seq, peers, origins)
                 ages[destination, origin] = (seq, since)
         self._ages = ages
+        self._ask_on(now_ms, garbage_after_ms, origins)
         return peers, origins
 
+    def _ask_on(self, now_ms: int, garbage_after_ms: int, origins: set[NodeId]) -> None:
+        recent = {o: at for o, at in self._asked_on.items() if now_ms - at < garbage_after_ms}
+        for origin, seq in self._wanted.items():
+            if origin not in recent:
+                recent[origin] = now_ms
+                self._ask_tellers(origin, seq, origins)
+        self._asked_on = recent
+        self._wanted.clear()
+
     def _ask(self, destination: str, origin: NodeId, seq: int, peers: set[str], origins: set[NodeId]) -> None:
-        inbound = self._settlement.inbound
         outbound = self._outbound.get(destination)
-        if origin in inbound and inbound[origin].connected:
-            tellers = [inbound[origin]]
-        elif outbound is not None and outbound.connected:
+        if not self._is_linked(origin) and outbound is not None and outbound.connected:
             if len(outbound.questions) < REPORTS_MAX:
                 outbound.questions.add(Dot(origin.name, origin.incarnation, seq))
                 peers.add(destination)
-            return
         else:
-            tellers = [link for link in inbound.values() if link.connected]
-        for teller in tellers:
-            teller.watch[origin] = seq
-            origins.add(teller.origin)
+            self._ask_tellers(origin, seq, origins)
+
+    def _ask_tellers(self, origin: NodeId, seq: int, origins: set[NodeId]) -> None:
+        """Ask the origin itself if it is linked, else everybody who sends to this node."""
+        inbound = self._settlement.inbound
+        links = [inbound[origin]] if self._is_linked(origin) else inbound.values()
+        for link in links:
+            if link.connected:
+                link.watch[origin] = max(link.watch.get(origin, 0), seq)
+                origins.add(link.origin)
+
+    def _is_linked(self, origin: NodeId) -> bool:
+        link = self._settlement.inbound.get(origin)
+        return link is not None and link.connected
+
+
+def _covers_all(report: StableNumber, seq: int) -> bool:
+    """Whether the report says that the origin's messages up to `seq` are settled at each destination."""
+    return report.upto >= seq and all(first > seq for first in report.lagging.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from causal.errors import ProtocolError
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import Base, SenderFrame, StableNumber
-from causal.ordering.link import InboundLink
+from causal.ordering.link import InboundLink, Received
 from causal.ordering.stamp import Copy, Dots, size_of
 
 
@@ -14,14 +14,16 @@ def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, d
 
     `last_seq` is what this node itself has sent: nobody can depend on more.
     """
+    received = link.received
     if frame.base is not None:
         _validate_base(frame.base)
+        if not link.based:
+            received = Received(frame.base.last, set(frame.base.unsettled))
     elif not link.based and frame.copies:
         raise ProtocolError(f"{link.origin} sends messages before its base")
     for copy in frame.copies:
         _validate_copy(link.origin, copy, me, last_seq, dots_max)
-    if link.based:
-        link.received.check(frame.copies)
+    received.check(frame.copies)
     for report in frame.stable:
         _validate_report(link.origin, report, me)
     for dot in frame.questions:

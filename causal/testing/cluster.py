@@ -22,11 +22,14 @@ from types import TracebackType
 from typing import Self
 
 from causal.errors import ConfigurationError
+from causal.node.config import NodeConfig
 from causal.node.node import Node
 from causal.observe.checker import check
 from causal.observe.report import Report
 from causal.observe.trace import MemoryTrace
 from causal.transport.memory import MemoryNetwork
+
+_POLL_SECONDS = 0.002
 
 
 class Cluster:
@@ -35,6 +38,9 @@ class Cluster:
     Each node reaches those that it names in `peers` (their addresses do not matter here), or all others if it
     names none. `seed` decides about jitter and duplicates. Raises `ConfigurationError` for a name given twice
     or a peer that is not in the cluster.
+
+    Leaving the block waits for all nodes together, for the longest `drain_timeout` among them; after an
+    exception nothing is waited for.
     """
 
     def __init__(self, *nodes: Node, seed: int = 0) -> None:
@@ -45,27 +51,40 @@ class Cluster:
         """All events of all nodes, in the order in which they happened."""
         self._network = MemoryNetwork(seed)
         self._stack = AsyncExitStack()
-        for node in nodes:
-            others = [name for name in self.nodes if name != node.name]
-            if strangers := set(node.config.peers) - set(others):
-                raise ConfigurationError(f"peers of {node.name} are not in the cluster: {sorted(strangers)}")
-            node.join(
-                self._network.transport(node.name),
-                dataclasses.replace(
-                    node.config, listen=node.name, peers={name: name for name in node.config.peers or others}
-                ),
-                self.trace,
-            )
+        self._configs = {node.name: self._config(node) for node in nodes}
+        for name in self.nodes:
+            self._join(name)
+
+    def _config(self, node: Node) -> NodeConfig:
+        others = [name for name in self.nodes if name != node.name]
+        if strangers := set(node.config.peers) - set(others):
+            raise ConfigurationError(f"peers of {node.name} are not in the cluster: {', '.join(sorted(strangers))}")
+        peers = {name: _address(name) for name in node.config.peers or others}
+        # insecure: no machine but this one can reach an address that exists only here
+        return dataclasses.replace(node.config, listen=_address(node.name), peers=peers, insecure=True)
+
+    def _join(self, name: str) -> None:
+        self.nodes[name].join(self._network.transport(name), self._configs[name], self.trace)
 
     async def __aenter__(self) -> Self:
-        for node in self.nodes.values():
-            await self._stack.enter_async_context(node)
+        async with self._stack as entered:
+            for node in self.nodes.values():
+                await entered.enter_async_context(node)
+            self._stack = entered.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
+        quiet = False
+        try:
+            # All together, before the first one leaves: the others may still have something for it.
+            quiet = kind is None and await self._quiet(max(c.drain_timeout for c in self._configs.values()))
+        finally:
+            if not quiet:
+                for node in self.nodes.values():
+                    node.config = dataclasses.replace(node.config, drain_timeout=0.0)
+            await self._stack.__aexit__(kind, error, traceback)
 
     # -- weather -----------------------------------------------------------------------------------------------
 
@@ -90,10 +109,31 @@ class Cluster:
         self._network.heal(*self._link(source, target))
 
     def _link(self, source: str, target: str) -> tuple[str, str]:
-        for name in (source, target):
-            if name not in self.nodes:
-                raise ConfigurationError(f"{name!r} is not in the cluster: {', '.join(self.nodes)}")
-        return source, target
+        return self._known(source), self._known(target)
+
+    def _known(self, name: str) -> str:
+        if name not in self.nodes:
+            raise ConfigurationError(f"{name!r} is not in the cluster: {', '.join(self.nodes)}")
+        return name
+
+    # -- restarts ----------------------------------------------------------------------------------------------
+
+    async def crash(self, name: str) -> None:
+        """End a node as `kill -9` would: nothing is drained, and what it had in memory is lost.
+
+        The `Node` object refuses everything with `ClosedError` until `restart`. Not from a handler of that node.
+        """
+        node = self.nodes[self._known(name)]
+        if node.is_running:
+            await node.crash()
+
+    async def restart(self, name: str) -> None:
+        """Start a node again, after a crash if it still runs: a new incarnation of the same `Node` object, with
+        the same handlers. What your handlers keep outside the node stays: clear it if your service would lose it.
+        """
+        await self.crash(name)
+        self._join(name)
+        await self.nodes[name].__aenter__()
 
     # -- judgement ---------------------------------------------------------------------------------------------
 
@@ -102,11 +142,20 @@ class Cluster:
 
         Raises `TimeoutError` after `timeout` seconds, with what each node holds or has not settled.
         """
+        if not await self._quiet(timeout):
+            raise TimeoutError(f"not settled within {timeout} s: {'; '.join(map(_busy_with, self._busy))}")
+
+    async def _quiet(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
-        while busy := [node for node in self.nodes.values() if not node.idle]:
+        while self._busy:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not settled within {timeout} s: {'; '.join(map(_busy_with, busy))}")
-            await asyncio.sleep(0.002)
+                return False
+            await asyncio.sleep(_POLL_SECONDS)
+        return True
+
+    @property
+    def _busy(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.is_running and not node.idle]
 
     def check(self) -> Report:
         """Recompute happened-before from the history and judge every delivery by it, all subjects as causal.
@@ -131,6 +180,10 @@ class Cut:
 
     def __exit__(self, *_: object) -> None:
         self._cluster.heal(*self._link)
+
+
+def _address(name: str) -> str:
+    return f"{name}:1"
 
 
 def _busy_with(node: Node) -> str:

@@ -1,0 +1,115 @@
+"""What must hold of an engine between any two of its steps, checked from its state.
+
+Each check says in words what is wrong; none of them is what proves the guarantee (that is `history.py`): they
+find a defect near its cause.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from causal.ordering.dot import NodeId
+from causal.ordering.engine import Engine
+from causal.ordering.link import InboundLink, OutboundLink
+from causal.ordering.stamp import Dots
+
+REMEMBERED = 64
+"""Mappings of a context that are watched for mutation, newest first."""
+
+
+class Invariants:
+    """The invariants of one engine; keeps copies of what must not change."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._seen: deque[tuple[Dots, dict[NodeId, int]]] = deque(maxlen=REMEMBERED)
+        self._ids: set[int] = set()
+
+    def broken(self) -> list[str]:
+        """What does not hold now, in words. O(state)."""
+        return [f"{self._engine.me}: {text}" for text in self._found()]
+
+    def _found(self) -> Iterator[str]:
+        engine = self._engine
+        yield from _hold_back(engine)
+        counts: Counter[int] = Counter()
+        for link in engine.outbound.values():
+            if link.outbox:
+                counts.update(list(link.outbox))
+            yield from _outbound(engine, link)
+        if counts != engine._unsettled:
+            yield f"unsettled is {engine._unsettled}, outboxes say {dict(counts)}"
+        for inbound in engine.settlement.inbound.values():
+            yield from _inbound(inbound)
+        yield from self._mutated()
+
+    def _mutated(self) -> Iterator[str]:
+        for dots, copy in self._seen:
+            if dots != copy:
+                yield f"a mapping of the context was changed in place: {copy} is now {dots}"
+        for dots in self._engine.context.pending.values():
+            if id(dots) not in self._ids:
+                if len(self._seen) == REMEMBERED:
+                    self._ids.discard(id(self._seen[0][0]))
+                self._seen.append((dots, dict(dots)))
+                self._ids.add(id(dots))
+            if not dots:
+                yield "the context has a destination for which nothing is pending"
+
+
+def _hold_back(engine: Engine) -> Iterator[str]:
+    settlement = engine.settlement
+    held = list(engine.delivery.holdback)
+    for arrival in held:
+        dot = arrival.waits_for
+        if dot is None or arrival.in_turn:
+            yield f"{arrival.dot} is held and waits for nothing"
+        elif settlement.missing_here(dot.origin, dot.seq) != dot.seq:
+            yield f"{arrival.dot} waits for {dot}, which is not missing"
+    waiting = [
+        arrival for link in settlement.inbound.values() for arrival in link.unsettled.values() if not arrival.in_turn
+    ]
+    if sorted(map(id, held)) != sorted(map(id, waiting)):
+        yield f"held are {[str(a.dot) for a in held]}, not in turn {[str(a.dot) for a in waiting]}"
+
+
+def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
+    if not (link.outbox or link.queue or link.in_flight or link.outbox_bytes or link.in_flight_bytes):
+        return
+    queued = [seq for seq in link.queue if seq in link.outbox]
+    if len(set(queued)) < len(queued):
+        yield f"to {link.peer}: queued twice: {queued}"
+    if link.in_flight & set(queued):
+        yield f"to {link.peer}: both queued and in flight: {link.in_flight & set(queued)}"
+    placed = link.in_flight | set(queued)
+    if link.connected and placed != set(link.outbox):
+        yield f"to {link.peer}: on the stream {placed}, unsettled {list(link.outbox)}"
+    if not link.connected and (link.in_flight or link.queue):
+        yield f"to {link.peer}: something is on a stream that is gone"
+    if list(link.outbox) != sorted(link.outbox) or max(link.outbox, default=0) > link.last_sent:
+        yield f"to {link.peer}: outbox out of order: {list(link.outbox)}, last sent {link.last_sent}"
+    if link.outbox_bytes != sum(len(copy.payload) for copy in link.outbox.values()):
+        yield f"to {link.peer}: outbox_bytes is {link.outbox_bytes}"
+    if link.in_flight_bytes != sum(len(link.outbox[seq].payload) for seq in link.in_flight):
+        yield f"to {link.peer}: in_flight_bytes is {link.in_flight_bytes}"
+    stable = engine.settlement.stable.get(engine.me)
+    if stable is not None and any(stable.covers(link.peer, seq) for seq in link.outbox):
+        yield f"{stable} covers unsettled messages to {link.peer}: {list(link.outbox)}"
+
+
+def _inbound(link: InboundLink) -> Iterator[str]:
+    received = link.received
+    if received.missing and any(seq > received.to for seq in received.missing):
+        yield f"from {link.origin}: missing {received.missing} past {received.to}"
+    if any(seq <= received.to for seq in received.beyond) or set(received._next.values()) != received.beyond:
+        yield f"from {link.origin}: {received.beyond} beyond {received.to}, chained {received._next}"
+    for seq, arrival in link.unsettled.items():
+        if seq not in received:
+            yield f"{arrival.dot} is unsettled and was not received"
+        if arrival.finished and arrival.in_turn:
+            yield f"{arrival.dot} has finished in its turn and is not settled"
+        if arrival.in_turn and arrival.waits_for is not None:
+            yield f"{arrival.dot} is in turn and waits for {arrival.waits_for}"
+    if not link.connected and (link.gaps or link.answers or link.watch):
+        yield f"from {link.origin}: something to say on a stream that is gone"

@@ -1,0 +1,359 @@
+"""A simulated node: the real engine, and around it what the real node does with streams, handlers and time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from causal.errors import CausalError, ClockDriftError
+from causal.ordering.dot import NodeId
+from causal.ordering.engine import Engine
+from causal.ordering.frames import (
+    Hello,
+    ReceiverFrame,
+    ReceiverToSender,
+    Refusal,
+    RefusalCode,
+    SenderFrame,
+    SenderToReceiver,
+    Welcome,
+)
+from causal.ordering.output import EngineConfig, Output
+from causal.ordering.reincarnation import can_reincarnate, reincarnate
+from causal.ordering.verdict import Ordering
+from causal.testing.figures import Figures
+from causal.testing.history import History
+from causal.testing.invariants import Invariants
+from causal.testing.network import MS, Network, Stream
+from causal.testing.plan import SUBJECTS, Plan
+from causal.testing.work import Draw, Work, number_of
+
+EPOCH_MS = 1_700_000_000_000
+THOROUGH = 4
+"""In one seed of so many the invariants are checked after every step, in the others with every heartbeat."""
+MakeEngine = Callable[[NodeId, list[str], Callable[[str], Ordering], EngineConfig], Engine]
+
+
+class Member:
+    """One name of the simulated system, over all its restarts."""
+
+    def __init__(
+        self,
+        name: str,
+        peers: list[str],
+        network: Network,
+        history: History,
+        draw: Draw,
+        make_engine: MakeEngine,
+        strict: bool,
+    ) -> None:
+        self.name = name
+        self.run = 0
+        self.up = False
+        self.incarnation = 0
+        self.skew_ms = 0
+        self.peers = peers
+        self._network = network
+        self._timeline = network.timeline
+        self._plan: Plan = network.plan
+        self._random: Random = network.random
+        self._history = history
+        self._draw = draw
+        self._figures = Figures(network.tally)
+        self._make_engine = make_engine
+        self._strict = strict
+        chooser = Random(f"{self._plan.seed} {name}")
+        self._unordered = frozenset(chooser.sample(SUBJECTS, self._plan.none_subjects))
+        self.drift = network.random.randint(-self._plan.skew_ms, self._plan.skew_ms)
+        self.start(EPOCH_MS)
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    def start(self, incarnation: int) -> None:
+        """Start, with nothing known, as this incarnation."""
+        self.run += 1
+        self.up = True
+        self.incarnation = incarnation
+        plan = self._plan
+        config = EngineConfig(
+            dots_max=plan.dots_max,
+            clock_entries_max=plan.clock_entries_max,
+            outbox_messages=plan.outbox_messages,
+            window_messages=plan.window_messages,
+            window_bytes=plan.window_bytes,
+            frame_messages=plan.frame_messages,
+            garbage_after_ms=plan.garbage_after_ms,
+        )
+        me = NodeId(self.name, incarnation)
+        self.engine = self._make_engine(me, self.peers, self.ordering_of, config)
+        self._invariants = Invariants(self.engine)
+        self._outbound: dict[str, Stream] = {}
+        self._inbound: dict[NodeId, Stream] = {}
+        self.work = Work(
+            self.engine,
+            self.run,
+            self._network,
+            self._history,
+            self._figures,
+            self._draw,
+            self.now_ms,
+            self._soon,
+            self._take,
+        )
+        self._pumping: set[str | NodeId] = set()
+        self._soon(self._random.randrange(plan.heartbeat_ms * MS), self._beat)
+        for peer in self.peers:
+            self._soon(self._random.randrange(10 * MS), self._dial, peer)
+
+    def crash(self) -> None:
+        """Be gone, in the middle of whatever goes on; a Hello may still be on its way, for longer than it should."""
+        peer = self._random.choice(self.peers)
+        if self._network.faulty and (stray := self._network.dial(self, peer)) is not None:
+            stray.late = self._random.randrange(300 * MS)
+            stray.down(Hello(sender=self.engine.me, receiver=peer))
+            stray.tear(gently=True)
+        self.up = False
+        self._network.tally["crash"] += 1
+        self._network.tear_all_of(self.name)
+
+    def restart(self, incarnation: int) -> None:
+        """Come back without a store."""
+        if not self.up:
+            self._history.crashed(self.name, incarnation)
+            self.start(incarnation)
+
+    def now_ms(self) -> int:
+        """This node's physical clock."""
+        return EPOCH_MS + self._timeline.now // MS + self.skew_ms + self.drift
+
+    def ordering_of(self, subject: str) -> Ordering:
+        """How this node orders a subject."""
+        return Ordering.NONE if subject in self._unordered else Ordering.CAUSAL
+
+    def _soon(self, delay: int, act: Callable[..., None], *arguments: object) -> None:
+        """Call `act` later, if this run of the node still goes on then."""
+        self._timeline.after(delay, self._if_running, self.run, act, arguments)
+
+    def _if_running(self, run: int, act: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        if self.up and self.run == run:
+            act(*arguments)
+            self._check()
+
+    def _check(self) -> None:
+        if self._strict and self._plan.seed % THOROUGH == 0:
+            self._check_invariants()
+        for arrival in self.engine.delivery.holdback:
+            if not arrival.finished:
+                self._history.judge_held(self.name, number_of(arrival))
+
+    def _check_invariants(self) -> None:
+        for text in self._invariants.broken():
+            self._history.blame(f"invariant: {text}")
+
+    # -- the sender's end of links -----------------------------------------------------------------------------
+
+    def _dial(self, peer: str) -> None:
+        if peer in self._outbound:
+            return
+        stream = self._network.dial(self, peer)
+        if stream is None:
+            self._soon(self._random.randrange(5 * MS, 30 * MS), self._dial, peer)
+            return
+        self._outbound[peer] = stream
+        stream.down(self.engine.hello(peer))
+
+    def answered(self, stream: Stream, frame: ReceiverToSender) -> None:
+        """A receiver that this node dialled says something."""
+        peer = stream.receiver.name
+        if self._outbound.get(peer) is not stream:
+            return
+        if isinstance(frame, Refusal):
+            self._refused(stream, frame)
+            return
+        self._figures.heard_from_receiver(self.engine, peer, frame)
+        try:
+            if isinstance(frame, Welcome):
+                output = self.engine.welcomed(peer, frame)
+            else:
+                output = self.engine.reported(peer, frame)
+        except CausalError as error:
+            if isinstance(frame, Welcome) and self.engine.settlement.is_gone(frame.receiver):
+                self._network.tally["answered by an incarnation that is gone"] += 1
+                stream.tear()
+            else:
+                self._protest(stream, error)
+            return
+        self._take(output)
+        self._check()
+
+    def _refused(self, stream: Stream, refusal: Refusal) -> None:
+        self._network.tally[f"refused: {refusal.code}"] += 1
+        stream.tear(gently=True)
+        if refusal.code is not RefusalCode.STALE_INCARNATION or refusal.incarnation < self.incarnation:
+            return
+        later = refusal.incarnation + 1
+        if can_reincarnate(self.engine):
+            self._reincarnate(later)
+        else:
+            self.crash()
+            self._timeline.after(1 * MS, self.restart, later)
+
+    def _reincarnate(self, incarnation: int) -> None:
+        """This node's clock has gone back over its restart, and nobody has accepted it yet."""
+        self._network.tally["reincarnated"] += 1
+        for stream in (*self._outbound.values(), *self._inbound.values()):
+            stream.tear()
+        self._outbound.clear()
+        self._inbound.clear()
+        former = self.engine.me
+        reincarnate(self.engine, incarnation)
+        self.incarnation = incarnation
+        stamps = {seq: copy.stamp for link in self.engine.outbound.values() for seq, copy in link.outbox.items()}
+        self._history.renamed(former, self.engine.me, stamps)
+        for peer in self.peers:
+            self._soon(self._random.randrange(10 * MS), self._dial, peer)
+
+    def ended(self, stream: Stream, *, as_sender: bool) -> None:
+        """This end notices that a stream is broken; one that was replaced is nobody's any more."""
+        if as_sender:
+            peer = stream.receiver.name
+            if self._outbound.get(peer) is stream:
+                del self._outbound[peer]
+                self.engine.disconnected(peer)
+                self._soon(self._random.randrange(1 * MS, 20 * MS), self._dial, peer)
+        elif stream.origin is not None and self._inbound.get(stream.origin) is stream:
+            del self._inbound[stream.origin]
+            self.engine.hung_up(stream.origin)
+        self._check()
+
+    def _pump_down(self, peer: str) -> None:
+        """Put on the stream whatever there is, in as many frames as it takes."""
+        self._pumping.discard(peer)
+        while peer in self._outbound and (frame := self.engine.transmit(peer, self.now_ms())) is not None:
+            self._send_down(peer, frame)
+        self._figures.pumped(self.engine.outbound[peer])
+
+    def _send_down(self, peer: str, frame: SenderFrame) -> None:
+        self._figures.frame_down(frame)
+        self._outbound[peer].down(frame)
+
+    # -- the receiver's end of links ---------------------------------------------------------------------------
+
+    def heard(self, stream: Stream, frame: SenderToReceiver) -> None:
+        """A sender says something."""
+        origin = stream.origin
+        assert origin is not None
+        if isinstance(frame, Hello):
+            self._greeted(stream, frame)
+        elif self._inbound.get(origin) is stream:
+            self._arrived(stream, origin, frame)
+        self._check()
+
+    def _greeted(self, stream: Stream, hello: Hello) -> None:
+        answer, output = self.engine.greeted(hello)
+        if isinstance(answer, Welcome):
+            self._history.heard(self.name, hello.sender)
+            former = self._inbound.get(hello.sender)
+            self._inbound[hello.sender] = stream
+            if former is not None:
+                former.tear()
+            for origin in [o for o in self._inbound if o.name == hello.sender.name and o != hello.sender]:
+                self._inbound.pop(origin).tear()
+        stream.up(answer)
+        if isinstance(answer, Refusal):
+            stream.tear(gently=True)
+        self._take(output)
+
+    def _arrived(self, stream: Stream, origin: NodeId, frame: SenderFrame) -> None:
+        self._figures.arriving(self.engine, origin, frame)
+        starts = frame.base if not self.engine.settlement.inbound[origin].based else None
+        try:
+            output = self.engine.arrived(origin, frame, self.now_ms())
+        except ClockDriftError as error:
+            self._network.tally["clock drift"] += 1
+            self._hang_up(stream, origin, Refusal(code=RefusalCode.CLOCK_DRIFT, detail=str(error)))
+            return
+        except CausalError as error:
+            self._protest(stream, error)
+            self._hang_up(stream, origin, Refusal(code=RefusalCode.PROTOCOL, detail=str(error)))
+            return
+        if starts is not None:
+            self._history.stated(self.name, origin, starts.last, starts.unsettled)
+        self._figures.arrived(self.engine, frame)
+        self._take(output)
+
+    def _hang_up(self, stream: Stream, origin: NodeId, refusal: Refusal) -> None:
+        del self._inbound[origin]
+        self.engine.hung_up(origin)
+        stream.up(refusal)
+        stream.tear(gently=True)
+
+    def _protest(self, stream: Stream, error: CausalError) -> None:
+        """In a run of the true engine nobody breaks the protocol; a mutant may, and the link starts anew."""
+        self._network.tally[type(error).__name__] += 1
+        if self._strict:
+            self._history.blame(f"error: {self.name}: {error!r}")
+        stream.tear()
+
+    def _pump_up(self, origin: NodeId) -> None:
+        self._pumping.discard(origin)
+        if origin in self._inbound and (frame := self.engine.report(origin)) is not None:
+            self._send_up(origin, frame)
+
+    def _send_up(self, origin: NodeId, frame: ReceiverFrame) -> None:
+        self._figures.frame_up(origin, frame)
+        self._inbound[origin].up(frame)
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        self._take(self.engine.tick(self.now_ms()))
+        for peer, stream in list(self._outbound.items()):
+            frame = self.engine.transmit(peer, self.now_ms(), heartbeat=True)
+            if frame is not None and not stream.broken:
+                self._send_down(peer, frame)
+        for origin in list(self._inbound):
+            report = self.engine.report(origin, heartbeat=True)
+            if report is not None:
+                self._send_up(origin, report)
+        if self._strict:
+            self._check_invariants()
+        self._soon(self._plan.heartbeat_ms * MS, self._beat)
+
+    # -- what the engine asks for ------------------------------------------------------------------------------
+
+    def send(self, to: list[str], subject: str) -> None:
+        """A client's send, lost if the node is not there."""
+        if self.up:
+            self.work.send(to, subject)
+
+    def _take(self, output: Output) -> None:
+        """Do what the engine asks for, in the order in which it is owed."""
+        self.work.take(output)
+        for peer in sorted(output.transmit):
+            if peer not in self._pumping:
+                self._pumping.add(peer)
+                self._soon(self._random.randrange(1 * MS), self._pump_down, peer)
+        for origin in sorted(output.report):
+            if origin not in self._pumping:
+                self._pumping.add(origin)
+                self._soon(self._random.randrange(2 * MS), self._pump_up, origin)
+
+    def at_rest(self, excused: Callable[[NodeId], bool]) -> list[str]:
+        """Why this node is not at rest, in words; empty if it is. Dots of `excused` origins may stay pending."""
+        reasons = []
+        engine = self.engine
+        if engine.unsettled:
+            reasons.append(f"{self.name}: unsettled {[str(dot) for dot in engine.unsettled]}")
+        if len(engine.delivery.holdback):
+            held = [f"{a.dot} for {a.waits_for}" for a in engine.delivery.holdback]
+            reasons.append(f"{self.name}: held {held}")
+        left = [link.unsettled for link in engine.settlement.inbound.values() if link.unsettled]
+        if left:
+            reasons.append(f"{self.name}: received and not settled: {left}")
+        pending = {
+            d: {str(o): s for o, s in dots.items() if not excused(o)} for d, dots in engine.context.pending.items()
+        }
+        if any(pending.values()):
+            reasons.append(f"{self.name}: context {pending}")
+        return reasons

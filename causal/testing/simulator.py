@@ -1,0 +1,273 @@
+"""Runs of the real engine under a seeded network, in virtual time: `python -m causal.testing.simulator --seed N`.
+
+A run has a phase with faults, judged for safety, and then a phase in which all is well again, judged for
+liveness: everything that is not lost is settled, nothing is held, every context is empty. The same seed gives
+the same run, in any process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from random import Random
+from typing import Any
+from zlib import crc32
+
+from causal.ordering.dot import NodeId
+from causal.ordering.engine import Engine
+from causal.testing.history import History
+from causal.testing.member import MakeEngine, Member
+from causal.testing.network import MS, Network, Timeline
+from causal.testing.plan import SUBJECTS, Plan
+
+SETTLE_MS = 20_000
+"""How long a healed run may take until it is at rest, in ms of virtual time."""
+HANDLER_SENDS = 3
+"""Messages that handlers may send for each one of a client, so that a run ends."""
+
+EXPECTED = (
+    # What goes wrong.
+    "clock drift",
+    "clock steps back",
+    "crash",
+    "dropped while held",
+    "frame lost",
+    "frame repeated",
+    "frames lost with the stream",
+    "handler failed",
+    "handler finds no room",
+    "hello of a run that is over",
+    "link cut",
+    "refused: stale_incarnation",
+    "send waits for room",
+    "stream torn",
+    # What is sent.
+    "destination listed twice",
+    "none in turn",
+    "none out of turn",
+    "sent to itself",
+    "sent to several",
+    # What the engine does.
+    "answered by an incarnation that is gone",
+    "base with unsettled ones",
+    "clock left out",
+    "credit exhausted",
+    "duplicate held",
+    "duplicate settled",
+    "gap",
+    "held",
+    "held: own dot of a running handler",
+    "held: sibling of a multicast",
+    "question answered by destination",
+    "question answered by origin",
+    "question answered by teller",
+    "question to a destination",
+    "question to a teller",
+    "question to the origin",
+    "reincarnated",
+    "released",
+    "released as a predecessor is lost",
+    "resend of a gap",
+    "resumed: sent again",
+    "resumed: settled",
+    "resumed: unsettled there",
+    "settles in turn, later",
+    "stable number names one that lags",
+    "stable number prunes a context",
+    "stamp pruned",
+)
+"""Figures of the faults and of the engine's rules: many seeds without one of them show nothing about it."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of one seed, or of several."""
+
+    seed: int
+    violations: list[str] = field(default_factory=list)
+    tally: Counter[str] = field(default_factory=Counter)
+    digest: int = 0
+    """The same for each run of the same seed."""
+
+
+class Simulation:
+    """One run. `strict`: errors of the engine and its broken invariants count as violations too."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        make_engine: MakeEngine = Engine,
+        *,
+        strict: bool = True,
+        make_history: type[History] = History,
+    ) -> None:
+        self.plan = plan
+        self.random = Random(f"run {plan.seed}")
+        self.tally: Counter[str] = Counter()
+        self.timeline = Timeline()
+        self.network = Network(plan, self.timeline, self.random, self.tally)
+        names = [f"S{number}" for number in range(1, plan.nodes + 1)]
+        self.history = make_history(names, lambda name, subject: self.members[name].ordering_of(subject))
+        self.members: dict[str, Member] = {}
+        for name in names:
+            peers, draw = self._peers(name, names), partial(self._handler_draws, name)
+            member = Member(name, peers, self.network, self.history, draw, make_engine, strict)
+            self.members[name] = member
+            self.network.endpoints[name] = member
+        self._names = names
+        self._sends_left = HANDLER_SENDS * plan.messages
+
+    def run(self) -> Result:
+        """Run it to the end."""
+        plan = self.plan
+        self._schedule()
+        self.timeline.run(plan.duration_ms * MS)
+        self._heal()
+        self._settle()
+        self.history.judge_clocks(plan.clock_entries_max)
+        self.tally.update(self.history.tally)
+        last = [(str(sent.dot), sent.past) for sent in self.history.messages]
+        return Result(plan.seed, self.history.violations, self.tally, crc32(repr((last, self.timeline.now)).encode()))
+
+    def _peers(self, name: str, names: list[str]) -> list[str]:
+        after = names[(names.index(name) + 1) % len(names)]
+        others = (other for other in names if other != name)
+        return [other for other in others if other == after or self.random.random() < self.plan.links]
+
+    def _schedule(self) -> None:
+        plan, random, after = self.plan, self.random, self.timeline.after
+        length = plan.duration_ms * MS
+        for _ in range(plan.messages):
+            after(random.randrange(length), self._client_sends)
+        for _ in range(plan.torn):
+            after(random.randrange(length), self.network.tear_any)
+        for _ in range(plan.cuts):
+            one, other = random.sample(self._names, 2)
+            after(random.randrange(length), self.network.cut, one, other, random.randint(1, plan.cut_ms) * MS)
+        for _ in range(plan.crashes):
+            after(random.randrange(length), self._crash)
+        if plan.skew_ms:
+            for _ in range(3):
+                after(random.randrange(length), self._step_back)
+        if plan.racing:
+            after(random.randrange(length), self._race)
+
+    def _client_sends(self) -> None:
+        name = self.random.choice(self._names)
+        self.members[name].send(*self._draw(name))
+
+    def _draw(self, name: str) -> tuple[list[str], str]:
+        random = self.random
+        count = random.choice((2, 2, 3, 4)) if random.random() < self.plan.fan_out else 1
+        names = [name, *self.members[name].peers]
+        return [random.choice(names) for _ in range(count)], random.choice(SUBJECTS)
+
+    def _handler_draws(self, name: str) -> tuple[list[str], str] | None:
+        self._sends_left -= 1
+        return self._draw(name) if self._sends_left > 0 else None
+
+    def _crash(self) -> None:
+        member = self.members[self.random.choice(self._names)]
+        if not member.up:
+            return
+        member.crash()
+        # A clock may have gone back, so that the next incarnation is not the higher one: peers will say so. But
+        # no clock shows the millisecond of an earlier start again.
+        step = self.random.randint(1, 1_000_000)
+        incarnation = member.incarnation + (step if self.random.random() < 0.8 else -step)
+        self.timeline.after(self.random.randrange(100 * MS), member.restart, incarnation)
+
+    def _step_back(self) -> None:
+        member = self.members[self.random.choice(self._names)]
+        member.skew_ms -= self.random.randint(0, self.plan.skew_ms)
+        self.tally["clock steps back"] += 1
+        self.timeline.after(self.random.randrange(100 * MS), self._set_right, member)
+
+    def _race(self) -> None:
+        member = self.members[self.random.choice(self._names)]
+        member.skew_ms += 700
+        self.timeline.after(self.random.randrange(100 * MS), self._set_right, member)
+
+    def _set_right(self, member: Member) -> None:
+        member.skew_ms = 0
+
+    def _heal(self) -> None:
+        self.network.heal()
+
+    def _excused(self, origin: NodeId) -> bool:
+        """Where not everybody sends to everybody, nobody may be left who could tell of an origin that is gone."""
+        return self.plan.links < 1 and self.members[origin.name].incarnation != origin.incarnation
+
+    def _settle(self) -> None:
+        reasons: list[str] = []
+        deadline = self.timeline.now + SETTLE_MS * MS
+        while self.timeline.now < deadline:
+            self.timeline.run(self.timeline.now + self.plan.heartbeat_ms * MS)
+            reasons = [reason for member in self.members.values() for reason in member.at_rest(self._excused)]
+            if not reasons and all(member.up for member in self.members.values()):
+                break
+        for reason in reasons:
+            self.history.blame(f"not at rest: {reason}")
+        self.history.judge_complete({name: member.run for name, member in self.members.items()})
+        self.tally["ms until at rest"] += self.timeline.now // MS - self.plan.duration_ms
+
+
+def simulate(seed: int, **overrides: Any) -> Result:
+    """Run one seed, with fields of its `Plan` overridden."""
+    return Simulation(Plan.of(seed, **overrides)).run()
+
+
+def simulate_many(seeds: Iterable[int], jobs: int = 1) -> Result:
+    """Run many seeds; the sum of their tallies, and what was violated with the line that reproduces it."""
+    total = Result(seed=-1)
+    # Not by fork: whoever calls may have threads.
+    with get_context("spawn").Pool(jobs) as pool:
+        for result in pool.imap_unordered(simulate, seeds, chunksize=10):
+            total.tally.update(result.tally)
+            if result.violations:
+                total.violations.append(f"{reproduction(result.seed)}   # {result.violations[0]}")
+            total.digest ^= result.digest
+    return total
+
+
+def silent_figures(tally: Counter[str]) -> list[str]:
+    """The faults and rules that never had anything to do: what runs are then no evidence for."""
+    return [name for name in EXPECTED if not tally[name]]
+
+
+def reproduction(seed: int) -> str:
+    """The line that runs a seed again."""
+    return f"python -m causal.testing.simulator --seed {seed}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m causal.testing.simulator", description=__doc__)
+    parser.add_argument("--seed", type=int, help="run this seed and tell all about it")
+    parser.add_argument("--seeds", default="0:200", help="run these, first:end (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.seed is not None:
+        result = simulate(options.seed)
+        print(Plan.of(options.seed))
+    else:
+        first, end = map(int, options.seeds.split(":"))
+        result = simulate_many(range(first, end), options.jobs)
+    for name, count in sorted(result.tally.items()):
+        print(f"{count:10}  {name}")
+    for violation in result.violations:
+        print(violation)
+    never = silent_figures(result.tally) if options.seed is None else []
+    if never:
+        print(f"never happened: {', '.join(never)}")
+    print(f"{len(result.violations)} violations")
+    return 1 if result.violations or never else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The causal context: its laws, and that what stamps share is never mutated."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from causal.ordering import NodeId
+from causal.ordering.context import CausalContext, joined
+from causal.ordering.stamp import Dots
+from tests.ordering.links import Net, quick, snapshot
+
+ORIGINS = [NodeId(name, incarnation) for name in ("S1", "S2") for incarnation in (1, 2)]
+dots = st.dictionaries(st.sampled_from(ORIGINS), st.integers(1, 5), max_size=4)
+pendings = st.dictionaries(st.sampled_from(["A", "B"]), dots, max_size=2)
+
+
+def nothing(destination: str, origin: NodeId, seq: int) -> bool:
+    return False
+
+
+def context_of(*several: dict[str, dict[NodeId, int]]) -> CausalContext:
+    context = CausalContext()
+    for pending in several:
+        context.merge(pending, nothing)
+    return context
+
+
+@quick
+@given(several=st.lists(pendings, max_size=4), order=st.randoms(use_true_random=False))
+def test_merge_gives_the_same_in_any_order_and_any_number_of_times(
+    several: list[dict[str, dict[NodeId, int]]], order: object
+) -> None:
+    shuffled = [*several, *several]
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert context_of(*several).pending == context_of(*shuffled).pending
+
+
+@quick
+@given(several=st.lists(pendings, min_size=1, max_size=4))
+def test_merge_keeps_the_highest_seq_of_each_origin_as_a_set_of_chains_would(
+    several: list[dict[str, dict[NodeId, int]]],
+) -> None:
+    expected: dict[str, dict[NodeId, int]] = {}
+    for pending in several:
+        for destination, some in pending.items():
+            for origin, seq in some.items():
+                mine = expected.setdefault(destination, {})
+                mine[origin] = max(mine.get(origin, 0), seq)
+    assert context_of(*several).pending == expected
+
+
+@quick
+@given(one=pendings, other=pendings)
+def test_merge_mutates_neither_what_it_takes_in_nor_what_it_has_given_out(
+    one: dict[str, dict[NodeId, int]], other: dict[str, dict[NodeId, int]]
+) -> None:
+    context = context_of(one)
+    given_out = dict(context.pending)
+    before = snapshot([one, other, given_out])
+    context.merge(other, nothing)
+    context.prune(lambda destination, origin, seq: seq % 2 == 0)
+    context.follow(["A"], ORIGINS[0], 9)
+    context.forget("A", ORIGINS[0], 9)
+    assert snapshot([one, other, given_out]) == before
+
+
+@quick
+@given(one=dots, other=dots)
+def test_joined_is_the_first_itself_where_the_second_adds_nothing(one: Dots, other: Dots) -> None:
+    both = joined(one, other)
+    assert (both is one) == all(one.get(origin, 0) >= seq for origin, seq in other.items())
+    assert joined(both, one) is both
+    assert joined(both, other) is both
+
+
+def test_merge_leaves_out_what_is_known_to_be_settled() -> None:
+    context = CausalContext()
+    pending = {"A": {ORIGINS[0]: 1, ORIGINS[2]: 2}, "B": {ORIGINS[0]: 1}}
+    context.merge(pending, lambda destination, origin, seq: origin == ORIGINS[0])
+    assert context.pending == {"A": {ORIGINS[2]: 2}}
+
+
+def test_send_stands_for_all_that_was_pending_at_its_destinations() -> None:
+    context = context_of({"A": {ORIGINS[0]: 1}, "B": {ORIGINS[1]: 2}, "C": {ORIGINS[2]: 3}})
+    context.follow(["A", "B"], ORIGINS[3], 7)
+    assert context.pending == {"A": {ORIGINS[3]: 7}, "B": {ORIGINS[3]: 7}, "C": {ORIGINS[2]: 3}}
+
+
+def test_prune_forgets_what_is_settled_and_destinations_without_dots() -> None:
+    context = context_of({"A": {ORIGINS[0]: 1, ORIGINS[2]: 2}, "B": {ORIGINS[0]: 1}, "C": {ORIGINS[2]: 1}})
+    context.prune(lambda destination, origin, seq: origin == ORIGINS[0])
+    assert context.pending == {"A": {ORIGINS[2]: 2}, "C": {ORIGINS[2]: 1}}
+
+
+def test_prune_that_forgets_nothing_keeps_the_mappings_that_stamps_share() -> None:
+    context = context_of({"A": {ORIGINS[0]: 1}})
+    shared = context.pending["A"]
+    context.prune(nothing)
+    assert context.pending["A"] is shared
+
+
+def test_destination_that_reports_a_dot_takes_away_that_one_and_earlier_ones_only() -> None:
+    context = context_of({"A": {ORIGINS[0]: 5, ORIGINS[2]: 5}, "B": {ORIGINS[0]: 5}})
+    context.forget("A", ORIGINS[0], 4)
+    context.forget("A", ORIGINS[1], 9)
+    context.forget("C", ORIGINS[0], 9)
+    assert context.pending == {"A": {ORIGINS[0]: 5, ORIGINS[2]: 5}, "B": {ORIGINS[0]: 5}}
+    context.forget("A", ORIGINS[0], 5)
+    assert context.pending == {"A": {ORIGINS[2]: 5}, "B": {ORIGINS[0]: 5}}
+
+
+def test_stamp_taken_before_later_sends_and_deliveries_keeps_its_values() -> None:
+    net = Net("S1", "S2", "S3")
+    s1, s2, s3 = net
+    s1.send("S2", "S3")
+    s1.send("S3")
+    s1.send("S2")
+    stamps = [copy.stamp for link in s1.engine.outbound.values() for copy in link.outbox.values()]
+    before = snapshot(stamps)
+    net.carry("S1", "S2")
+    s2.handle_all()
+    s2.send("S1")
+    net.carry("S2", "S1")
+    s1.handle_all()
+    s1.send("S2", "S3", "S1")
+    net.settle()
+    assert snapshot(stamps) == before
+    assert len(s3.handled) == 3

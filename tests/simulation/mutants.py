@@ -1,0 +1,305 @@
+"""The rules of the engine, each taken away in turn: what the simulator has to notice.
+
+Each mutant is a patch of the engine's classes for the time of a `with`; the product has no switch for any of
+them. While one is in place nothing but the judgements of `causal.testing.history` may convict it: refusals of
+malformed frames are off, errors of the engine only break a stream, invariants are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from causal.ordering import engine as engine_module
+from causal.ordering.context import CausalContext
+from causal.ordering.counts import SendCounts
+from causal.ordering.delivery import Delivery
+from causal.ordering.dot import NodeId
+from causal.ordering.engine import Engine
+from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
+from causal.ordering.holdback import Arrival, HoldBackQueue
+from causal.ordering.link import InboundLink, OutboundLink, Received
+from causal.ordering.output import EngineConfig, Output
+from causal.ordering.settlement import LOST, MET, Settlement
+from causal.ordering.stability import Stability
+from causal.ordering.stamp import Clock, Copy, Dots
+from causal.ordering.verdict import Ordering
+from causal.testing.member import EPOCH_MS
+
+Mutant = Callable[[], AbstractContextManager[None]]
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mutant(apply: Callable[[], Iterator[None]]) -> Mutant:
+    """Register a mutant under the name of its function; with it, refusals of frames are off."""
+
+    @contextmanager
+    def mutated() -> Iterator[None]:
+        with (
+            patch.object(engine_module, "validate", lambda *_: None),
+            patch.object(engine_module, "validate_credit", lambda *_: None),
+            contextmanager(apply)(),
+        ):
+            yield
+
+    MUTANTS[apply.__name__] = mutated
+    return mutated
+
+
+@mutant
+def acknowledges_on_receipt() -> Iterator[None]:
+    true = Delivery.receive
+
+    def receive(self: Delivery, link: InboundLink, copy: Copy, output: Output) -> None:
+        true(self, link, copy, output)
+        link.to_report.append(copy.seq)
+        output.report.add(link.origin)
+
+    with patch.object(Delivery, "receive", receive):
+        yield
+
+
+@mutant
+def acknowledges_a_held_duplicate() -> Iterator[None]:
+    true = Delivery._receive_again
+
+    def receive_again(self: Delivery, link: InboundLink, copy: Copy, output: Output) -> None:
+        true(self, link, copy, output)
+        link.to_report.append(copy.seq)
+        output.report.add(link.origin)
+
+    with patch.object(Delivery, "_receive_again", receive_again):
+        yield
+
+
+@mutant
+def acknowledges_what_is_held_when_a_stream_begins() -> Iterator[None]:
+    true = OutboundLink.resume
+
+    def resume(self: OutboundLink, welcome: Welcome) -> list[int]:
+        return true(self, replace(welcome, unsettled=()))
+
+    with patch.object(OutboundLink, "resume", resume):
+        yield
+
+
+@mutant
+def drops_elsewhere() -> Iterator[None]:
+    def elsewhere(self: Engine, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
+        return {sibling: {self.me: seq} for sibling in destinations if sibling != name}
+
+    with patch.object(Engine, "_elsewhere", elsewhere):
+        yield
+
+
+@mutant
+def forgets_the_siblings_of_a_multicast() -> Iterator[None]:
+    def elsewhere(self: Engine, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
+        return {other: dots for other, dots in self.context.pending.items() if other != name}
+
+    with patch.object(Engine, "_elsewhere", elsewhere):
+        yield
+
+
+@mutant
+def looks_again_at_the_head_only() -> Iterator[None]:
+    true = HoldBackQueue.release
+
+    def release(self: HoldBackQueue, origin: NodeId, seq: int) -> list[Arrival]:
+        return list(true(self, origin, seq))[:1]
+
+    with patch.object(HoldBackQueue, "release", release):
+        yield
+
+
+@mutant
+def forgets_the_own_dot_of_a_running_handler() -> Iterator[None]:
+    def start(self: Engine, arrival: Arrival) -> None:
+        arrival.started = True
+        self.context.merge(arrival.copy.stamp.elsewhere, self.settlement.is_settled)
+        self.counts.merge(arrival.copy.stamp.clock)
+
+    with patch.object(Engine, "start", start):
+        yield
+
+
+@mutant
+def settles_none_messages_out_of_turn() -> Iterator[None]:
+    true = Delivery.finish
+
+    def finish(self: Delivery, arrival: Arrival, output: Output) -> None:
+        if arrival.ordering is Ordering.NONE:
+            settle_out_of_turn(self, arrival, output)
+        true(self, arrival, output)
+
+    with patch.object(Delivery, "finish", finish):
+        yield
+
+
+@mutant
+def settles_dropped_messages_out_of_turn() -> Iterator[None]:
+    true = Delivery.finish
+
+    def finish(self: Delivery, arrival: Arrival, output: Output) -> None:
+        if not arrival.started:
+            settle_out_of_turn(self, arrival, output)
+        true(self, arrival, output)
+
+    with patch.object(Delivery, "finish", finish):
+        yield
+
+
+def settle_out_of_turn(delivery: Delivery, arrival: Arrival, output: Output) -> None:
+    """Let a message that waits go, as if it did not: those that wait for it go on."""
+    if arrival.waits_for is None:
+        return
+    waits_for = arrival.waits_for
+    for other in list(delivery.holdback.release(waits_for.origin, waits_for.seq)):
+        if other is not arrival:
+            delivery.holdback.hold(other, waits_for.origin, waits_for.seq)
+    arrival.in_turn, arrival.waits_for = True, None
+    if arrival.ordering is Ordering.NONE:
+        arrival.finished = True
+        delivery._release_after(arrival, output)
+        arrival.finished = False
+
+
+@mutant
+def reuses_dots_after_a_restart() -> Iterator[None]:
+    true = Engine.__init__
+
+    def init(self: Engine, me: NodeId, peers: Any, ordering_of: Any, config: EngineConfig | None = None) -> None:
+        true(self, NodeId(me.name, EPOCH_MS), peers, ordering_of, config)
+
+    with patch.object(Engine, "__init__", init):
+        yield
+
+
+@mutant
+def ignores_the_base() -> Iterator[None]:
+    def start_at(self: InboundLink, base: Base) -> None:
+        self.based = True
+        self.received = Received(base.last, set(range(1, base.last + 1)))
+
+    with patch.object(InboundLink, "start_at", start_at):
+        yield
+
+
+@mutant
+def knows_of_no_loss() -> Iterator[None]:
+    with patch.object(Settlement, "is_gone", lambda self, origin: False):
+        yield
+
+
+@mutant
+def forgets_what_came_before_a_loss() -> Iterator[None]:
+    true = Settlement.missing_here
+
+    def missing_here(self: Settlement, origin: NodeId, seq: int) -> int:
+        missing = true(self, origin, seq)
+        return missing if missing in (seq, MET) else LOST
+
+    with patch.object(Settlement, "missing_here", missing_here):
+        yield
+
+
+@mutant
+def stable_number_runs_ahead_of_a_destination() -> Iterator[None]:
+    def own(self: Stability, last_seq: int, now_ms: int) -> StableNumber:
+        oldest = [next(iter(link.outbox)) for link in self._outbound.values() if link.outbox]
+        report = StableNumber(origin=self._me, upto=max(oldest, default=last_seq + 1) - 1, lagging={})
+        self._settlement.stable[self._me] = report
+        return report
+
+    with patch.object(Stability, "own", own):
+        yield
+
+
+@mutant
+def stable_number_forgets_who_lags() -> Iterator[None]:
+    true = Stability.own
+
+    def own(self: Stability, last_seq: int, now_ms: int) -> StableNumber:
+        report = replace(true(self, last_seq, now_ms), lagging={})
+        self._settlement.stable[self._me] = report
+        return report
+
+    with patch.object(Stability, "own", own):
+        yield
+
+
+@mutant
+def nobody_passes_stable_numbers_on() -> Iterator[None]:
+    true = Stability.due
+
+    def due(self: Stability, link: OutboundLink, *arguments: Any) -> tuple[StableNumber, ...]:
+        return tuple(report for report in true(self, link, *arguments) if report.origin == self._me)
+
+    with patch.object(Stability, "due", due):
+        yield
+
+
+@mutant
+def asks_nobody_about_garbage() -> Iterator[None]:
+    with patch.object(Stability, "questions", lambda self, *_: (set(), set())):
+        yield
+
+
+@mutant
+def a_resend_recomputes_the_stamp() -> Iterator[None]:
+    true = Engine.transmit
+
+    def transmit(self: Engine, peer: str, now_ms: int, *, heartbeat: bool = False) -> SenderFrame | None:
+        frame = true(self, peer, now_ms, heartbeat=heartbeat)
+        if frame is None:
+            return None
+        sent: dict[str, int] = self.__dict__.setdefault("sent_upto", {})
+        copies = []
+        for copy in frame.copies:
+            if copy.seq <= sent.get(peer, 0):
+                copy = copy._replace(stamp=copy.stamp._replace(after=self.context.pending.get(peer, {})))
+            sent[peer] = max(sent.get(peer, 0), copy.seq)
+            copies.append(copy)
+        return replace(frame, copies=tuple(copies))
+
+    with patch.object(Engine, "transmit", transmit):
+        yield
+
+
+@mutant
+def a_merge_replaces_what_is_pending() -> Iterator[None]:
+    def merge(self: CausalContext, pending: Any, is_settled: Any) -> None:
+        for destination, dots in pending.items():
+            fresh = {origin: seq for origin, seq in dots.items() if not is_settled(destination, origin, seq)}
+            if fresh:
+                self.pending[destination] = fresh
+
+    with patch.object(CausalContext, "merge", merge):
+        yield
+
+
+@mutant
+def waits_for_handlers_of_none_messages() -> Iterator[None]:
+    with patch.object(Arrival, "passed", property(lambda self: self.in_turn and self.finished)):
+        yield
+
+
+@mutant
+def nobody_asks_on_about_garbage() -> Iterator[None]:
+    with patch.object(Stability, "_ask_on", lambda self, *_: None):
+        yield
+
+
+@mutant
+def a_clock_denies_what_it_was_not_told() -> Iterator[None]:
+    true = SendCounts.merge
+
+    def merge(self: SendCounts, clock: Clock | None) -> None:
+        if clock is not None:
+            true(self, clock)
+
+    with patch.object(SendCounts, "merge", merge):
+        yield

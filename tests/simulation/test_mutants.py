@@ -1,0 +1,36 @@
+"""Every rule that is taken away is missed within 200 seeds, by the judge that serves for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from causal.testing.plan import Plan
+from causal.testing.simulator import Simulation
+from tests.simulation.mutants import MUTANTS
+
+SEEDS_MAX = 200
+KINDS = frozenset(
+    {"order", "lost", "not at rest", "doubled", "claim", "held needlessly", "false alarm", "invented", "clock"}
+)
+"""What convicts: the judgements of the history. Errors that the engine raises do not, nor do its invariants."""
+
+
+@pytest.mark.simulation
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_caught_by_the_general_judge(name: str, say: Callable[[str], None]) -> None:
+    with MUTANTS[name]():
+        for seed in range(SEEDS_MAX):
+            violations = Simulation(Plan.of(seed), strict=False).run().violations
+            found = [text for text in violations if text.partition(":")[0] in KINDS]
+            if found:
+                say(f"{name:50} caught by seed {seed:3}, after {seed + 1:3} seeds: {found[0][:90]}")
+                return
+    pytest.fail(f"{name} was not caught within {SEEDS_MAX} seeds")
+
+
+def test_engine_without_a_mutant_is_acquitted_under_the_same_conditions() -> None:
+    for seed in range(5):
+        assert Simulation(Plan.of(seed), strict=False).run().violations == []

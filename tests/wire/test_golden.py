@@ -1,0 +1,122 @@
+"""The bytes of fixed frames: whoever changes the wire by accident sees it here.
+
+A failure means that the frames of this build are not those of the last one. If that is meant, frames.proto says so
+too, and the protocol has a new version.
+"""
+
+from __future__ import annotations
+
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.frames import (
+    Base,
+    Hello,
+    ReceiverFrame,
+    ReceiverToSender,
+    Refusal,
+    RefusalCode,
+    SenderFrame,
+    SenderToReceiver,
+    StableNumber,
+    Welcome,
+)
+from causal.ordering.stamp import Copy, Stamp
+from causal.wire.codec import (
+    ReceiverDecoder,
+    ReceiverEncoder,
+    SenderDecoder,
+    SenderEncoder,
+    decode_copy,
+    encode_copy,
+)
+
+S1 = NodeId("S1", 1_764_000_000_001)
+S2 = NodeId("S2", 1_764_000_000_002)
+S3 = NodeId("S3", 1_764_000_000_003)
+
+
+def copy_of(seq: int, payload: bytes) -> Copy:
+    stamp = Stamp(
+        previous=seq - 1,
+        timestamp=(1_764_000_000_123 << 16) + 7,
+        after={S1: seq - 2, S3: 4},
+        elsewhere={"S3": {S1: seq, S2: 8}},
+        clock={S1: seq, S2: 8, S3: 4},
+    )
+    return Copy(seq, stamp, "order.paid", payload)
+
+
+def test_bytes_of_fixed_sender_frames_have_not_changed() -> None:
+    golden: list[tuple[SenderToReceiver, str]] = [
+        (Hello(sender=S1, receiver="S2"), "0a130801120b120253311881d0dfb4ab331a025332"),
+        (
+            SenderFrame(
+                number=1,
+                base=Base(last=4, unsettled=(2, 4)),
+                copies=(copy_of(5, b"payload"), copy_of(6, b"")),
+                stable=(StableNumber(origin=S3, upto=7, lagging={"S1": 3}),),
+                questions=(Dot("S3", S3.incarnation, 9),),
+            ),
+            (
+                "12a1010801120d0801120253331883d0dfb4ab33120d0802120253321882d0dfb4ab331a04120253"
+                "331a06080112025331220c120a6f726465722e706169642a06080412020204324e92980504cf019a"
+                "b697e87b0007940003010491920094000502089600050208010400c4077061796c6f6164980605cf"
+                "019ab697e87b0007940004010491920094000602089600060208010400c4003a0791930107920103"
+                "42020109"
+            ),
+        ),
+        (SenderFrame(number=2), "12020802"),
+    ]
+    encoder, decoder = SenderEncoder(), SenderDecoder()
+    for frame, data in golden:
+        assert encoder.encode(frame).hex() == data
+        assert decoder.decode(bytes.fromhex(data)) == frame
+
+
+def test_bytes_of_fixed_receiver_frames_have_not_changed() -> None:
+    golden: list[tuple[ReceiverToSender, str]] = [
+        (
+            Welcome(
+                receiver=S2,
+                known=True,
+                received_to=9,
+                missing=(3, 7),
+                beyond=(12,),
+                unsettled=(2, 12),
+                window_messages=4096,
+                window_bytes=64 << 20,
+            ),
+            "0a240a0b120253321882d0dfb4ab3310011809220203072a010c3202020c3880204080808020",
+        ),
+        (
+            ReceiverFrame(
+                received=300,
+                settled=(5, 6),
+                resend=((7, 9), (12, 12)),
+                answers=(Dot("S3", S3.incarnation, 9),),
+                watch={S3: 11, S1: 0},
+            ),
+            (
+                "1a3508ac02120d0801120253331883d0dfb4ab33120d0802120253311881d0dfb4ab331a02050622"
+                "0407090c0c2a0201093204010b0200"
+            ),
+        ),
+        (ReceiverFrame(received=0), "1a00"),
+        (
+            Refusal(code=RefusalCode.STALE_INCARNATION, detail="a later one is here", incarnation=S1.incarnation),
+            "121e0801121361206c61746572206f6e6520697320686572651881d0dfb4ab33",
+        ),
+    ]
+    encoder, decoder = ReceiverEncoder(), ReceiverDecoder()
+    for frame, data in golden:
+        assert encoder.encode(frame).hex() == data
+        assert decoder.decode(bytes.fromhex(data)) == frame
+
+
+def test_bytes_of_a_fixed_single_copy_have_not_changed() -> None:
+    data = (
+        "01939393a25331cf0000019ab697e8010093a25333cf0000019ab697e8030093a25332cf0000019a"
+        "b697e8020091a25333980504cf019ab697e87b000794000301049192009400050208960005020801"
+        "04aa6f726465722e70616964c4077061796c6f6164"
+    )
+    assert encode_copy(S1, copy_of(5, b"payload")).hex() == data
+    assert decode_copy(bytes.fromhex(data)) == (S1, copy_of(5, b"payload"))

@@ -1,0 +1,496 @@
+"""What a decoder does with anything that is not a valid frame: `ProtocolError`, and never anything else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from causal.errors import ProtocolError
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.frames import Base, Hello, ReceiverFrame, SenderFrame, StableNumber, Welcome
+from causal.ordering.stamp import Copy, Stamp
+from causal.wire import limits
+from causal.wire.codec import (
+    ReceiverDecoder,
+    ReceiverEncoder,
+    SenderDecoder,
+    SenderEncoder,
+    VersionError,
+    decode_copy,
+    encode_copy,
+)
+from causal.wire.v1 import frames_pb2 as pb
+
+S1 = NodeId("S1", 1_764_000_000_001)
+S2 = NodeId("S2", 1_764_000_000_002)
+S3 = NodeId("S3", 1_764_000_000_003)
+HELLO = Hello(sender=S1, receiver="S2")
+WELCOME = Welcome(
+    receiver=S2,
+    known=True,
+    received_to=9,
+    missing=(3,),
+    beyond=(12,),
+    unsettled=(2,),
+    window_messages=1,
+    window_bytes=1,
+)
+COPY = Copy(5, Stamp(4, 77, {S3: 4}, {"S3": {S1: 5}}, {S1: 5, S3: 4}), "order.paid", b"payload")
+SENDER_FRAME = SenderFrame(
+    number=1,
+    base=Base(last=4, unsettled=(2,)),
+    copies=(COPY,),
+    stable=(StableNumber(origin=S3, upto=7, lagging={"S1": 3}),),
+    questions=(Dot("S3", S3.incarnation, 9),),
+)
+RECEIVER_FRAME = ReceiverFrame(
+    received=1, settled=(5,), resend=((7, 9),), answers=(Dot("S3", S3.incarnation, 9),), watch={S3: 11}
+)
+
+ROW = ["seq", "previous", "timestamp", "after", "elsewhere", "clock", "subject", "payload"]
+FAR = limits.NUMBER_END
+TABLE_END = limits.TABLE_MAX
+
+
+def sender_bytes() -> tuple[bytes, bytes]:
+    encoder = SenderEncoder()
+    return encoder.encode(HELLO), encoder.encode(SENDER_FRAME)
+
+
+def receiver_bytes() -> tuple[bytes, bytes]:
+    encoder = ReceiverEncoder()
+    return encoder.encode(WELCOME), encoder.encode(RECEIVER_FRAME)
+
+
+def greeted_sender() -> SenderDecoder:
+    decoder = SenderDecoder()
+    decoder.decode(sender_bytes()[0])
+    return decoder
+
+
+def greeted_receiver() -> ReceiverDecoder:
+    decoder = ReceiverDecoder()
+    decoder.decode(receiver_bytes()[0])
+    return decoder
+
+
+def decoders() -> list[Callable[[bytes], object]]:
+    """Every way in, fresh and in mid-stream."""
+    return [
+        SenderDecoder().decode,
+        greeted_sender().decode,
+        ReceiverDecoder().decode,
+        greeted_receiver().decode,
+        decode_copy,
+    ]
+
+
+def survive(data: bytes) -> None:
+    for decode in decoders():
+        with contextlib.suppress(ProtocolError):
+            decode(data)
+
+
+def row(**changed: Any) -> list[Any]:
+    """A valid row (S1 is 0, S3 is 1), with some of its elements changed."""
+    fields: dict[str, Any] = {
+        "seq": 5,
+        "previous": 4,
+        "timestamp": 77,
+        "after": [1, 4],
+        "elsewhere": [[0, [0, 5]]],
+        "clock": [0, 5, 1, 4],
+        "subject": 0,
+        "payload": b"payload",
+    }
+    return list((fields | changed).values())
+
+
+def read_rows(packed: bytes) -> tuple[Copy, ...]:
+    frame = pb.SenderFrame(number=1, copies=packed)
+    frame.origins.add(index=1, name="S3", incarnation=S3.incarnation)
+    frame.origins.add(index=2, name="S3", incarnation=S3.incarnation + 1)
+    frame.destinations.add(index=0, name="S3")
+    frame.destinations.add(index=1, name="S4")
+    frame.subjects.add(index=0, name="order.paid")
+    decoded = greeted_sender().decode(pb.SenderToReceiver(frame=frame).SerializeToString())
+    assert isinstance(decoded, SenderFrame)
+    return decoded.copies
+
+
+def read_frame(**fields: Any) -> object:
+    frame = pb.SenderFrame(**({"number": 1} | fields))
+    return greeted_sender().decode(pb.SenderToReceiver(frame=frame).SerializeToString())
+
+
+def read_report(**fields: Any) -> object:
+    return greeted_receiver().decode(pb.ReceiverToSender(frame=pb.ReceiverFrame(**fields)).SerializeToString())
+
+
+def read_welcome(**fields: Any) -> object:
+    welcome = pb.Welcome(**({"receiver": pb.Origin(name="S2", incarnation=1)} | fields))
+    return ReceiverDecoder().decode(pb.ReceiverToSender(welcome=welcome).SerializeToString())
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_raise_nothing_but_protocol_errors(data: bytes) -> None:
+    survive(data)
+
+
+@given(data=st.data())
+def test_valid_frames_with_bytes_changed_raise_nothing_but_protocol_errors(data: st.DataObject) -> None:
+    valid = data.draw(st.sampled_from([*sender_bytes(), *receiver_bytes(), encode_copy(S1, COPY)]))
+    mutated = bytearray(valid)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(mutated)))
+        cut = data.draw(st.integers(0, 3))
+        mutated[place : place + cut] = data.draw(st.binary(max_size=3))
+    survive(bytes(mutated))
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(rows=st.lists(values | st.lists(values, min_size=8, max_size=8), max_size=3))
+def test_rows_of_arbitrary_values_raise_nothing_but_protocol_errors(rows: list[Any]) -> None:
+    packed = msgpack.packb(rows)
+    for field in ("copies", "stable"):
+        with contextlib.suppress(ProtocolError):
+            read_frame(**{field: packed})
+    survive(b"\x01" + packed)
+
+
+@given(place=st.sampled_from(ROW), value=values)
+def test_valid_row_with_one_value_replaced_raises_nothing_but_protocol_errors(place: str, value: Any) -> None:
+    with contextlib.suppress(ProtocolError):
+        read_rows(msgpack.packb([row(**{place: value})]))
+
+
+def test_valid_row_is_read_so_that_the_refusals_below_are_for_their_own_reason() -> None:
+    assert read_rows(msgpack.packb([row()])) == (COPY,)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seq": 0},
+        {"seq": -1},
+        {"seq": True},
+        {"seq": 5.0},
+        {"seq": None},
+        {"seq": "5"},
+        {"seq": FAR},
+        {"seq": 2**62},
+        {"previous": 5},
+        {"previous": -1},
+        {"previous": False},
+        {"previous": float("nan")},
+        {"timestamp": -1},
+        {"timestamp": True},
+        {"timestamp": float("nan")},
+        {"after": None},
+        {"after": {}},
+        {"after": [1]},
+        {"after": [1, 0]},
+        {"after": [1, -4]},
+        {"after": [1, True]},
+        {"after": [1, 4.0]},
+        {"after": [1, 2**62]},
+        {"after": [9, 4]},
+        {"after": [-1, 4]},
+        {"after": [1, 4, 1, 4]},
+        {"after": [1, 4, 1, 3]},
+        {"after": [[1, 4]]},
+        {"elsewhere": [[0]]},
+        {"elsewhere": [[0, [0, 5], 1]]},
+        {"elsewhere": [[9, [0, 5]]]},
+        {"elsewhere": [[0, [0, 5]], [0, [1, 2]]]},
+        {"elsewhere": [[0, []]]},
+        {"elsewhere": [["S3", [0, 5]]]},
+        {"elsewhere": {}},
+        {"clock": False},
+        {"clock": [0, 0]},
+        {"clock": [0, 5, 0, 5]},
+        {"clock": [1, 4, 2, 4]},
+        {"clock": [9, 4]},
+        {"subject": 9},
+        {"subject": -1},
+        {"subject": True},
+        {"subject": ""},
+        {"subject": "a..b"},
+        {"subject": "a.*"},
+        {"subject": "a\nb"},
+        {"subject": "x" * 257},
+        {"subject": b"order.paid"},
+        {"payload": "payload"},
+        {"payload": None},
+        {"more": 1},
+    ],
+)  # fmt: skip
+def test_a13_e9_g4_row_with_a_value_of_wrong_type_or_range_is_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        read_rows(msgpack.packb([row(**changed)]))
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"\xc0",
+        b"\x80",
+        b"\x90\x90",
+        b"\x91" * 100_000,
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdc\xff\xff" + b"\x98" * 100,
+        b"\xdf\xff\xff\xff\xff",
+        msgpack.packb([row()[:-1]]),
+        msgpack.packb([row()])[:-1],
+        msgpack.packb(row()),
+        msgpack.packb([row(subject=msgpack.ExtType(1, b"x"))]),
+        b"\x91\x98\x05\x04\x01\x90\x90\xc0\xa3\xed\xa0\x80\xc4\x01x",  # a surrogate within UTF-8
+        b"\x91\x98\x05\x04\x01\xdd\xff\xff\xff\xff",
+        b"\x91\x98\x05\x04\x01\x90\x90\xc0\x00\xc6\xff\xff\xff\xff",
+    ],
+)
+def test_rows_of_another_shape_are_refused(packed: bytes) -> None:
+    with pytest.raises(ProtocolError, match="copies"):
+        read_rows(packed)
+
+
+def flat(count: int) -> list[int]:
+    return [number for index in range(count) for number in (index, 1)]
+
+
+def test_g6_stamp_past_the_limit_of_dots_is_refused_and_one_at_the_limit_is_not() -> None:
+    limit = limits.DOTS_MAX
+    origins = [pb.Origin(index=index, name=f"n{index}", incarnation=1) for index in range(1, limit + 1)]
+    some = flat(limit + 1)[2:]
+
+    def read(after: list[int], elsewhere: list[Any]) -> object:
+        frame = pb.SenderFrame(number=1, copies=msgpack.packb([row(after=after, elsewhere=elsewhere)]))
+        frame.origins.extend(origins)
+        frame.destinations.add(index=0, name="S3")
+        frame.subjects.add(index=0, name="a")
+        return greeted_sender().decode(pb.SenderToReceiver(frame=frame).SerializeToString())
+
+    assert isinstance(read(some, []), SenderFrame)
+    assert isinstance(read(some[:-2], [[0, [1, 1]]]), SenderFrame)
+    with pytest.raises(ProtocolError, match="4097 dots"):
+        read(some, [[0, [1, 1]]])
+    with pytest.raises(ProtocolError, match="length"):
+        read([*some, 0, 1], [])
+
+
+def test_g6_counts_past_their_limits_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="length"):
+        read_rows(msgpack.packb([row()] * (limits.ROWS_MAX + 1)))
+    with pytest.raises(ProtocolError, match="length"):
+        read_rows(msgpack.packb([row(clock=flat(limits.CLOCK_ENTRIES_MAX + 1))]))
+    with pytest.raises(ProtocolError, match="length"):
+        read_rows(msgpack.packb([row(elsewhere=[[0, []]] * (limits.DOTS_MAX + 1))]))
+    with pytest.raises(ProtocolError, match="length"):
+        read_frame(stable=msgpack.packb([[0, 1, []]] * (limits.PAIRS_MAX + 1)))
+    with pytest.raises(ProtocolError, match="length"):
+        read_frame(stable=msgpack.packb([[0, 1, [0] * (2 * limits.LAGGING_MAX + 1)]]))
+    with pytest.raises(ProtocolError, match="questions"):
+        read_frame(questions=[0, 1] * (limits.PAIRS_MAX + 1))
+    with pytest.raises(ProtocolError, match="definitions"):
+        read_frame(subjects=[pb.Name(index=0, name="a")] * (limits.TABLE_MAX + 1))
+    too_many = [1] * (limits.SEQS_MAX + 1)
+    refusals: list[Callable[[], object]] = [
+        lambda: read_report(settled=too_many),
+        lambda: read_report(resend=too_many),
+        lambda: read_welcome(unsettled=too_many),
+        lambda: read_frame(base=pb.Base(last=9, unsettled=too_many)),
+    ]
+    for refused in refusals:
+        with pytest.raises(ProtocolError, match="more than 262144"):
+            refused()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"number": 0},
+        {"number": FAR},
+        {"base": pb.Base(last=FAR)},
+        {"base": pb.Base(last=3, unsettled=[4])},
+        {"base": pb.Base(last=3, unsettled=[0])},
+        {"questions": [0]},
+        {"questions": [0, 0]},
+        {"questions": [0, FAR]},
+        {"questions": [7, 1]},
+        {"stable": msgpack.packb([[7, 1, []]])},
+        {"stable": msgpack.packb([[0, -1, []]])},
+        {"stable": msgpack.packb([[0, 1, [0, 1]]])},
+        {"stable": msgpack.packb([[0, 1]])},
+        {"stable": msgpack.packb([[0, True, []]])},
+        {"stable": msgpack.packb({})},
+        {"origins": [pb.Origin(index=1, name="S3", incarnation=FAR)]},
+        {"origins": [pb.Origin(index=1, name="S3", scope=pb.SCOPE_CONTEXT)]},
+        {"origins": [pb.Origin(index=TABLE_END, name="S3")]},
+        {"origins": [pb.Origin(index=0, name="S3")]},
+        {"origins": [pb.Origin(index=1, name="S3"), pb.Origin(index=1, name="S3", incarnation=1)]},
+        {"destinations": [pb.Name(index=TABLE_END, name="S3")]},
+        {"destinations": [pb.Name(index=0, name="S3"), pb.Name(index=0, name="S4")]},
+        {"subjects": [pb.Name(index=TABLE_END, name="a")]},
+        {"subjects": [pb.Name(index=0, name="a"), pb.Name(index=0, name="b")]},
+        {"subjects": [pb.Name(index=0, name="a.*")]},
+    ],
+)
+def test_frame_with_a_field_out_of_range_undefined_or_redefined_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        read_frame(**fields)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "a\nb", "a\0", "x" * 129, "\u200b"])
+def test_f4_g14_name_that_is_none_is_refused_wherever_it_comes(name: str) -> None:
+    refusals: list[Callable[[], object]] = [
+        lambda: SenderDecoder().decode(
+            pb.SenderToReceiver(
+                hello=pb.Hello(version=1, sender=pb.Origin(name=name), receiver="S2")
+            ).SerializeToString()
+        ),
+        lambda: SenderDecoder().decode(
+            pb.SenderToReceiver(
+                hello=pb.Hello(version=1, sender=pb.Origin(name="S1"), receiver=name)
+            ).SerializeToString()
+        ),
+        lambda: read_welcome(receiver=pb.Origin(name=name)),
+        lambda: read_frame(origins=[pb.Origin(index=1, name=name)]),
+        lambda: read_frame(destinations=[pb.Name(index=1, name=name)]),
+        lambda: read_report(origins=[pb.Origin(index=1, name=name)]),
+        lambda: decode_copy(b"\x01" + msgpack.packb([[[name, 1, 0]], [], row(subject="a")])),
+        lambda: decode_copy(b"\x01" + msgpack.packb([[["S1", 1, 0]], [name], row(subject="a")])),
+    ]
+    for refused in refusals:
+        with pytest.raises(ProtocolError, match="node name") as error:
+            refused()
+        assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"received": FAR},
+        {"settled": [0]},
+        {"settled": [FAR]},
+        {"resend": [1]},
+        {"resend": [3, 2]},
+        {"resend": [0, 2]},
+        {"answers": [0]},
+        {"answers": [9, 1]},
+        {"answers": [0, 0]},
+        {"watch": [0, 1, 0, 2]},
+        {"watch": [0, FAR]},
+        {"watch": [9, 1]},
+        {"origins": [pb.Origin(index=0, name="S9")]},
+    ],
+)
+def test_report_with_a_field_out_of_range_undefined_or_redefined_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        read_report(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"receiver": pb.Origin(index=1, name="S2")},
+        {"received_to": FAR},
+        {"received_to": 5, "missing": [6]},
+        {"received_to": 5, "missing": [0]},
+        {"received_to": 5, "beyond": [5]},
+        {"unsettled": [0]},
+        {"window_messages": FAR},
+        {"window_bytes": FAR},
+    ],
+)
+def test_welcome_with_a_field_out_of_range_is_refused(fields: dict[str, Any]) -> None:
+    assert isinstance(read_welcome(), Welcome)
+    with pytest.raises(ProtocolError):
+        read_welcome(**fields)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pb.Refusal(),
+        pb.Refusal(code=pb.Refusal.VERSION, detail="x" * 1025),
+        pb.Refusal(code=pb.Refusal.VERSION, incarnation=FAR),
+    ],
+)
+def test_refusal_without_a_reason_or_out_of_range_is_refused(refusal: pb.Refusal) -> None:
+    with pytest.raises(ProtocolError):
+        ReceiverDecoder().decode(pb.ReceiverToSender(refusal=refusal).SerializeToString())
+
+
+@pytest.mark.parametrize("version", [0, 2, 2**32 - 1])
+def test_f3_hello_of_an_unknown_version_is_a_typed_error_whatever_else_it_says(version: int) -> None:
+    hello = pb.Hello(version=version, sender=pb.Origin(index=5, name="a/b"), receiver="")
+    with pytest.raises(VersionError) as refused:
+        SenderDecoder().decode(pb.SenderToReceiver(hello=hello).SerializeToString())
+    assert refused.value.version == version
+
+
+def test_frames_out_of_their_place_in_a_stream_are_refused() -> None:
+    hello, frame = sender_bytes()
+    welcome, report = receiver_bytes()
+    with pytest.raises(ProtocolError, match="before Hello"):
+        SenderDecoder().decode(frame)
+    with pytest.raises(ProtocolError, match="second Hello"):
+        greeted_sender().decode(hello)
+    with pytest.raises(ProtocolError, match="before Welcome"):
+        ReceiverDecoder().decode(report)
+    with pytest.raises(ProtocolError, match="second Welcome"):
+        greeted_receiver().decode(welcome)
+    shifted = pb.Hello(version=1, sender=pb.Origin(index=1, name="S1"), receiver="S2")
+    with pytest.raises(ProtocolError, match="index 1 in Hello"):
+        SenderDecoder().decode(pb.SenderToReceiver(hello=shifted).SerializeToString())
+
+
+def test_empty_frames_are_refused() -> None:
+    for decode in decoders():
+        with pytest.raises(ProtocolError):
+            decode(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode_copy(S1, COPY)[1:],
+        b"\x02" + encode_copy(S1, COPY)[1:],
+        encode_copy(S1, COPY) + b"\x00",
+        b"\x01" + msgpack.packb([[], [], row(subject="a")]),
+        b"\x01" + msgpack.packb([[["S1", 1, 0]], [], row(subject=0, after=[], elsewhere=[], clock=None)]),
+        b"\x01" + msgpack.packb([[["S1", 1, 1]], [], row(subject="a", after=[], elsewhere=[], clock=None)]),
+        b"\x01" + msgpack.packb([[["S1", FAR, 0]], [], row(subject="a", after=[], elsewhere=[], clock=None)]),
+        b"\x01" + msgpack.packb([[["S1", 1, 0]] * 2, [], row(subject="a", after=[], elsewhere=[], clock=None)]),
+        b"\x01" + msgpack.packb([[["S1", 1, 0]], ["a", "a"], row(subject="a", after=[], elsewhere=[], clock=None)]),
+    ],
+)
+def test_single_copy_of_another_format_or_inconsistent_is_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_copy(data)
+
+
+def test_unknown_fields_of_a_later_version_are_ignored() -> None:
+    _, frame = sender_bytes()
+    extra = b"\xfa\x07\x03abc"  # field 127, three bytes
+    inner = pb.SenderToReceiver.FromString(frame).frame.SerializeToString() + extra
+    message = pb.SenderToReceiver(frame=pb.SenderFrame.FromString(inner)).SerializeToString()
+    assert extra in message
+    assert greeted_sender().decode(message) == SENDER_FRAME
