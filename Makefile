@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer (with venv) and GNU make; all else goes into .venv.
 #
-# PYTHON=…  the interpreter to build .venv with       ARGS=…  more arguments for demo, and for pytest in test-*
+# PYTHON=…  the interpreter to build .venv with       ARGS=…  more arguments for demo, bench, and pytest in test-*
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,9 +18,10 @@ endif
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Two stamps, so that the demo waits for the run-time packages only. They depend on each other because two pips
+# Three stamps, so that demo and bench wait only for what they need. They depend on each other because two pips
 # in one folder at once (make -j) would break it.
 RUN_READY := $(VENV)/.ready-run
+BENCH_READY := $(VENV)/.ready-bench
 DEV_READY := $(VENV)/.ready-dev
 
 CORE := not simulation and not integration
@@ -55,6 +56,10 @@ test-simulation: $(DEV_READY) ## the engine under a simulated network: seeds and
 .PHONY: test-integration
 test-integration: $(DEV_READY) ## real processes over real gRPC
 	$(BIN)/python -m pytest -m integration $(ARGS)
+
+.PHONY: bench
+bench: $(BENCH_READY) ## the product beside bare gRPC and JetStream; JSON in build/bench.json (ARGS="--quick --only throughput")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: check
 check: check-lint check-types check-layers check-generated ## lint, format, types, layers, generated code
@@ -121,7 +126,13 @@ $(RUN_READY): pyproject.toml
 	@$(PIP) install --editable .
 	@touch $@
 
-$(DEV_READY): $(RUN_READY) pyproject.toml
+$(BENCH_READY): $(RUN_READY) pyproject.toml
+	@echo "installing what the benchmarks compare with"
+	@$(PIP) install --editable '.[bench]'
+	@touch $@
+
+# The tests run the benchmarks, too.
+$(DEV_READY): $(BENCH_READY) pyproject.toml
 	@echo "installing what the tests and checks need"
 	@$(PIP) install --editable '.[dev]'
 	@touch $@

@@ -52,7 +52,7 @@ def chosen(parser: ArgumentParser, only: str | None, known: Collection[str]) -> 
 def finish(name: str, given: Namespace, work: Callable[[Say], dict[str, Any]]) -> int:
     """Do the work, print what came of it under its name, and return the exit code."""
     from benchmarks.machine import describe
-    from benchmarks.tables import show
+    from benchmarks.tables import console, show
 
     errors = Console(stderr=True)
     machine = describe()
@@ -66,7 +66,7 @@ def finish(name: str, given: Namespace, work: Callable[[Say], dict[str, Any]]) -
     if given.json:
         sys.stdout.write(json.dumps(everything, indent=2) + "\n")
     else:
-        show(everything, Console(highlight=False))
+        show(everything, console())
     return exit_code([found], strict=given.strict)
 
 

@@ -22,6 +22,7 @@ _BATCH_MAX_S = 120.0
 _LATE_MAX_S = 10.0
 """How long the receiver may take after the sender has everything acknowledged."""
 _STOP_MAX_S = 15.0
+_KILL_AFTER_S = 5.0
 _LINE_BYTES_MAX = 1024 * 1024
 
 Role = Literal["sender", "receiver"]
@@ -74,8 +75,16 @@ class Worker:
             raise BenchmarkError(f"{self._what} ended with {self._process.returncode}:\n{self._last_words()}")
 
     async def kill(self) -> None:
-        """End it at once; any number of times."""
-        if self._process.returncode is None:
+        """End it in bounded time, whatever it does; any number of times.
+
+        At first politely: a process that is killed at once leaves a server that it has started behind.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(_KILL_AFTER_S):
+                await self._process.wait()
+        except TimeoutError:
             self._process.kill()
             await self._process.wait()
 

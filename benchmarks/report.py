@@ -20,7 +20,7 @@ from benchmarks.command import UNUSABLE, Say, add_common, chosen, exit_code
 from benchmarks.contenders import CONTENDERS
 from benchmarks.figures import BenchmarkError
 from benchmarks.machine import describe
-from benchmarks.tables import show
+from benchmarks.tables import console, show
 
 Part = Callable[[int | None, Say], dict[str, Any]]
 """(rounds, or None for the part's own number; what shows progress) → what was found."""
@@ -32,7 +32,7 @@ def whole() -> dict[str, Part]:
     """Sizes for a run that says something, in less than five minutes."""
     return {
         "throughput": lambda rounds, say: asyncio.run(
-            throughput.run(list(CONTENDERS), rounds=rounds or 5, seconds=1.0, say=say)
+            throughput.run(list(CONTENDERS), rounds=rounds or 5, seconds=0.8, say=say)
         ),
         "latency": lambda rounds, say: asyncio.run(
             latency.run(latency.COMPARED, latency.RATES, rounds=rounds or 3, seconds=3.0, say=say)
@@ -90,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         sys.stdout.write(text)
     else:
-        console = Console(highlight=False)
-        show(found, console)
-        console.print(Text(f"{found['seconds']:.0f} s; JSON in {given.output}"), soft_wrap=True)
+        out = console()
+        show(found, out)
+        out.print(Text(f"{found['seconds']:.0f} s; JSON in {given.output}"), soft_wrap=True)
     code = exit_code([found[name] for name in parts], strict=given.strict)
     if code == UNUSABLE:
         errors.print(Text("at least one part is void", style="red"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 Found = dict[str, Any]
+
+
+def console() -> Console:
+    """Standard output; in a file or a pipe the tables are as wide as they need."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def show(everything: Found, console: Console) -> None:
@@ -28,7 +34,7 @@ def show(everything: Found, console: Console) -> None:
 
 def number(value: float) -> str:
     """Three digits that mean something, or all before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def spread(figure: Found) -> str:
@@ -54,7 +60,7 @@ def _machine(machine: Found, console: Console) -> None:
 
 
 def _throughput(found: Found, console: Console) -> None:
-    table = _table("Throughput, 256 B bodies", "", "messages/s", "sender CPU µs", "receiver CPU µs", "product is")
+    table = _table("Throughput, 256 B bodies", "", "messages/s", "sender CPU µs", "receiver CPU µs", "product / it")
     for name, figures in found["contenders"].items():
         ratio = found["ratios"].get(f"product/{name}")
         table.add_row(
@@ -62,7 +68,7 @@ def _throughput(found: Found, console: Console) -> None:
             spread(figures["messages_per_s"]),
             number(figures["sender_cpu_us"]["median"]),
             number(figures["receiver_cpu_us"]["median"]),
-            f"{spread(ratio)} ×" if ratio else "",
+            spread(ratio) if ratio else "",
         )
     console.print(table)
 

@@ -68,7 +68,7 @@ def summary(batches: dict[str, list[Batch]]) -> dict[str, Any]:
         "targets": [],
         "void": None,
     }
-    for name in rates.keys() - {"product"} if "product" in rates else ():
+    for name in [other for other in rates if other != "product"] if "product" in rates else ():
         figure = ratio(rates["product"], rates[name])
         found["ratios"][f"product/{name}"] = figure.to_dict()
         if name in TARGETS:

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -132,17 +132,35 @@ async def _side(role: str, contender: Contender, settings: Command) -> AsyncIter
             yield SenderSide(sender, usage), {}
 
 
-async def serve(role: str, contender: Contender, read: Callable[[], Awaitable[bytes]]) -> None:
-    """Take settings, then commands, until there are no more; each is answered by one line."""
+async def serve(role: str, contender: Contender, lines: asyncio.StreamReader) -> None:
+    """Take settings, then commands, and answer each by one line; at the end of the lines stop whatever goes on."""
     try:
-        settings = json.loads(await read())
+        settings = json.loads(await lines.readline())
         async with _side(role, contender, settings) as (side, greeting):
             _say(greeting)
-            while line := await read():
-                _say(await side.do(json.loads(line)))
+            await _answer(side, lines)
     except Exception as error:
         _say({"error": f"{error!r}\n{traceback.format_exc()}"})
         raise
+
+
+async def _answer(side: ReceiverSide | SenderSide, lines: asyncio.StreamReader) -> None:
+    while line := await lines.readline():
+        doing = asyncio.create_task(side.do(json.loads(line)))
+        more = asyncio.create_task(_end_of(lines))
+        await asyncio.wait({doing, more}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (doing, more):
+            task.cancel()
+        await asyncio.wait({doing, more})
+        if doing.cancelled():
+            return
+        _say(doing.result())
+
+
+async def _end_of(lines: asyncio.StreamReader) -> None:
+    """Return when nobody is there any more to be answered: before the answer, nothing else can come."""
+    if await lines.read(1):
+        raise BenchmarkError("a command before the last one was answered")
 
 
 def _say(answer: Answer) -> None:
@@ -154,7 +172,7 @@ async def _run(role: str, name: str) -> None:
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    await serve(role, CONTENDERS[name], lines.readline)
+    await serve(role, CONTENDERS[name], lines)
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:

@@ -29,7 +29,7 @@ def parse_order(line: str) -> dict[str, Any]:
 
 
 async def place_orders(node: Node, options: argparse.Namespace, unshipped: set[int]) -> None:
-    number = 0
+    number = placed = 0
     async for line in program.read_lines(options.input):
         number += 1
         if number <= options.skip or not line.strip():
@@ -42,9 +42,10 @@ async def place_orders(node: Node, options: argparse.Namespace, unshipped: set[i
         unshipped.add(order["id"])
         # One message with two destinations: whatever S2 makes of it comes after it at S3 too.
         await node.send(["S2", "S3"], "order.placed", order, key=str(order["id"]))
+        placed += 1
         if options.rate:
             await asyncio.sleep(1 / options.rate)
-    program.say(placed=number - options.skip)
+    program.say(placed=placed)
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -61,11 +62,11 @@ async def serve(options: argparse.Namespace) -> None:
         program.say_handled(message, stock=message.body)
 
     async def work() -> None:
+        program.announce(node, options)
         await place_orders(node, options, unshipped)
         await program.stop_at_eof(options)
 
     async with node, asyncio.TaskGroup() as tasks:
-        program.announce(node, options)
         working = tasks.create_task(work())
         await node.run()  # until SIGTERM or SIGINT
         working.cancel()

@@ -32,17 +32,18 @@ async def serve(options: argparse.Namespace) -> None:
     async def note_stock(message: Message) -> None:
         program.say_handled(message, stock=message.body)
 
-    async with node, asyncio.TaskGroup() as tasks:
+    async def work() -> None:
         program.announce(node, options)
-        watching = tasks.create_task(program.stop_at_eof(options))
+        await program.stop_at_eof(options)
+
+    async with node, asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(work())
         await node.run()  # until SIGTERM or SIGINT
-        watching.cancel()
+        working.cancel()
 
 
 def main() -> None:
-    parser = program.options(
-        "S2: take payments", name="S2", listen="127.0.0.1:7002", peers="S3=127.0.0.1:7003"
-    )
+    parser = program.options("S2: take payments", name="S2", listen="127.0.0.1:7002", peers="S3=127.0.0.1:7003")
     parser.add_argument("--bank-ms", type=float, default=2.0, help="how long the bank takes (2)")
     asyncio.run(serve(parser.parse_args()))
 

@@ -79,14 +79,17 @@ def say_handled(message: Message, **facts: Any) -> None:
 
 
 def announce(node: Node, given: argparse.Namespace) -> None:
-    """Say that the node is up; from now on SIGUSR1 makes it say its status."""
+    """Say that the node is up; from now on SIGUSR1 makes it say its status.
+
+    Call it from a task, which begins once `node.run()` waits: whoever reads that the node is up may signal it.
+    """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, lambda: say(status=node.status()))
     say(ready=given.name, listen=given.listen, ordering=given.ordering)
 
 
 async def stop_at_eof(given: argparse.Namespace) -> None:
-    """With `--until-eof`, wait for the end of standard input and then stop as on SIGTERM."""
+    """With `--until-eof`, wait for the end of standard input, and then stop as on SIGTERM."""
     if given.until_eof:
         if not sys.stdin.closed:
             async for _ in read_lines("-"):

@@ -37,19 +37,20 @@ async def serve(options: argparse.Namespace) -> None:
 
     async def count_stock() -> None:
         """Of no concern to any order: this traffic goes on whatever else has to wait."""
-        while True:
+        while options.count_every:
             await asyncio.sleep(options.count_every)
             stock = {"reserved": sum(reserved.values()), "shipped": len(shipped)}
             await node.send(["S1", "S2"], "stock.counted", stock)
             program.say(counted=stock)
 
-    async with node, asyncio.TaskGroup() as tasks:
+    async def work() -> None:
         program.announce(node, options)
-        work = [tasks.create_task(program.stop_at_eof(options))]
-        if options.count_every:
-            work.append(tasks.create_task(count_stock()))
+        await program.stop_at_eof(options)
+
+    async with node, asyncio.TaskGroup() as tasks:
+        working = [tasks.create_task(work()), tasks.create_task(count_stock())]
         await node.run()  # until SIGTERM or SIGINT
-        for task in work:
+        for task in working:
             task.cancel()
 
 

@@ -32,14 +32,11 @@ async def server() -> AsyncIterator[str]:
     """A server on a free port of the loopback interface, its files in a folder that goes with it."""
     with tempfile.TemporaryDirectory(prefix="causal-bench-") as name:
         folder = Path(name)
-        with open(folder / "log", "wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                str(server_program()),
-                *("--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir", name),
-                *("--jetstream", "--store_dir", str(folder / "store")),
-                stdout=log,
-                stderr=log,
-            )
+        process = await asyncio.create_subprocess_exec(
+            str(server_program()),
+            *("--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir", name),
+            *("--jetstream", "--store_dir", str(folder / "store"), "--log", str(folder / "log")),
+        )
         try:
             yield await _address(process, folder)
         finally:
@@ -53,10 +50,21 @@ async def _address(process: asyncio.subprocess.Process, folder: Path) -> str:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _START_MAX_S
     while loop.time() < deadline and process.returncode is None:
-        for path in folder.glob("*.ports"):
-            try:
-                return str(json.loads(path.read_bytes())["nats"][0])
-            except (ValueError, KeyError):
-                break  # not written to its end yet
+        if (address := _said_address(folder)) is not None:
+            return address
         await asyncio.sleep(0.02)
-    raise BenchmarkError(f"nats-server does not start: {(folder / 'log').read_text('utf-8', 'replace')[-2000:]}")
+    raise BenchmarkError(f"nats-server does not start: {_log(folder)}")
+
+
+def _said_address(folder: Path) -> str | None:
+    for path in folder.glob("*.ports"):
+        try:
+            return str(json.loads(path.read_bytes())["nats"][0])
+        except (ValueError, KeyError):
+            pass  # not written to its end yet
+    return None
+
+
+def _log(folder: Path) -> str:
+    path = folder / "log"
+    return path.read_text("utf-8", "replace")[-2000:] if path.exists() else "it has written no log"

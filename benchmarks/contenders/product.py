@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from causal import Message, Node
-
 from benchmarks.tally import Tally
+from causal import Message, Node
 
 RECEIVER = "receiver"
 SUBJECT = "bench.message"

@@ -29,7 +29,7 @@ async def receiver(tally: Tally, frame: int) -> AsyncIterator[str]:
                 await context.write(received.to_bytes(8, "little"))
 
     server = grpc.aio.server()
-    handler = grpc.stream_stream_rpc_method_handler(serve)
+    handler: Any = grpc.stream_stream_rpc_method_handler(serve)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Bare", {"Stream": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -72,7 +72,7 @@ class StreamSender:
 @asynccontextmanager
 async def sender(address: str, frame: int) -> AsyncIterator[StreamSender]:
     async with grpc.aio.insecure_channel(address) as channel:
-        call = channel.stream_stream(_PATH)()
+        call: Any = channel.stream_stream(_PATH)()
         try:
             yield StreamSender(call, frame)
         finally:

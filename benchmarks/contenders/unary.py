@@ -28,7 +28,7 @@ async def receiver(tally: Tally, frame: int) -> AsyncIterator[str]:
         return b""
 
     server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(serve)
+    handler: Any = grpc.unary_unary_rpc_method_handler(serve)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Unary", {"Call": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

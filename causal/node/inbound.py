@@ -16,6 +16,9 @@ from causal.wire.codec import ReceiverEncoder, SenderDecoder, VersionError
 
 log = logging.getLogger("causal")
 
+EPISODE_SECONDS = 60.0
+"""An error that comes again within this time is not logged again."""
+
 ERRORS_MAX = 100
 """Names whose last refusal is remembered: anybody can make up names."""
 
@@ -39,8 +42,11 @@ class InboundStreams:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.live: dict[str, InboundStream] = {}
-        self.errors: dict[str, RemoteError] = {}
-        """Name → why its last stream was refused, until one of its frames is accepted."""
+        self.errors: dict[str, tuple[RemoteError, float]] = {}
+        """Name → why a stream of that name was ended, and when that was last so (by the monotonic clock).
+
+        What ended a welcomed stream is forgotten once a frame is accepted; what was wrong with a Hello stays, as
+        another stream of the same name may be well."""
 
     async def accept(self, connection: Connection) -> None:
         """Serve one stream until it ends. Returns; what the sender did wrong is told to it and logged.
@@ -124,12 +130,18 @@ class InboundStreams:
                 await stopped(writer)
 
     def _note(self, name: str, error: RemoteError) -> None:
-        """Show it in the status; log it unless it is the same as the last time (its figures may differ)."""
-        if reason(self.errors.pop(name, None)) != reason(error):
+        """Show it in the status; log it once an episode, though its figures may differ each time."""
+        now = time.monotonic()
+        former, at = self.errors.pop(name, (None, 0.0))
+        if reason(former) != reason(error) or now - at > EPISODE_SECONDS:
             log.error("link from %s: %s", name, error)
-        self.errors[name] = error
+        self.errors[name] = (error, now)
         while len(self.errors) > ERRORS_MAX:
             del self.errors[next(iter(self.errors))]
+
+    def _mended(self, name: str) -> None:
+        if name in self.errors and not isinstance(self.errors[name][0], RefusedError):
+            del self.errors[name]
 
     async def _read(self, stream: InboundStream, decoder: SenderDecoder) -> None:
         core, silence = self._core, silence_max(self._core)
@@ -145,7 +157,7 @@ class InboundStreams:
             if not isinstance(frame, SenderFrame):
                 raise ProtocolError(f"{stream.sender} sent a second Hello")
             core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
-            self.errors.pop(stream.sender.name, None)
+            self._mended(stream.sender.name)
             await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
 
     async def _write(self, stream: InboundStream) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
@@ -19,6 +18,7 @@ from causal.node.handlers import Handler, Handlers, Policy
 from causal.node.inbound import InboundStreams
 from causal.node.outbound import OutboundStreams
 from causal.node.payload import encode_payload
+from causal.node.signals import set_by_signals
 from causal.node.status import snapshot
 from causal.observe.trace import FileTrace, Trace
 from causal.ordering.dot import Dot, NodeId
@@ -28,6 +28,9 @@ from causal.transport.base import Connection, Listener, Transport
 log = logging.getLogger("causal")
 
 H = TypeVar("H", bound=Handler)
+
+FAREWELL_SECONDS = 1.0
+"""How long a node that leaves waits, at most, for its peers to take in that its messages are settled."""
 
 _last_incarnations: dict[str, int] = {}
 """Incarnations given out in this process, so that two starts within one millisecond differ."""
@@ -236,16 +239,8 @@ class Node:
     async def run(self) -> None:
         """Return at SIGTERM or SIGINT (then leave the node: it drains), or at once after `stop`."""
         self._running()
-        loop = asyncio.get_running_loop()
-        former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        for number in former:
-            loop.add_signal_handler(number, self._stop.set)
-        try:
+        with set_by_signals(self._stop):
             await self._stop.wait()
-        finally:
-            for number, handler in former.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)  # asyncio's own, so that a second Ctrl-C cancels the draining
 
     def stop(self) -> None:
         """Make `run` return, as a signal does."""
@@ -311,17 +306,34 @@ class Node:
         await self._release()
 
     async def _drain(self) -> None:
-        """Own messages settled, handlers ended, and what was settled here reported."""
+        """Own messages settled, handlers ended, and what was settled here reported.
+
+        Then a moment for the peers to take in that all is settled: whoever does not know goes on naming this
+        run's dots, and once the next run is there they count as lost for a peer that starts anew as well.
+        """
         core = self._running()
         deadline = time.monotonic() + self.config.drain_timeout
-        while not (core.runner.idle and core.all_settled and self._inbound.all_reported):
-            core.progress.clear()
+        if await self._until(self._drained, deadline):
+            farewell = min(deadline, time.monotonic() + FAREWELL_SECONDS)
+            await self._until(lambda: self._drained() and core.engine.stability.all_told, farewell)
+        if not await self._until(self._drained, deadline):
+            self._name_what_is_left(core)
+
+    def _drained(self) -> bool:
+        core = self._running()
+        return core.runner.idle and core.all_settled and self._inbound.all_reported
+
+    async def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
+        """Wait for something that progress brings about; False if it has not by `deadline` (monotonic)."""
+        progress = self._running().progress
+        while not condition():
+            progress.clear()
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
-                    await core.progress.wait()
+                    await progress.wait()
             except TimeoutError:
-                self._name_what_is_left(core)
-                return
+                return False
+        return True
 
     def _name_what_is_left(self, core: Core) -> None:
         if unsettled := core.engine.unsettled:

@@ -78,6 +78,7 @@ class OutboundStreams:
             if writer is not None:
                 writer.cancel()  # before any await: a second cancellation must not leave it behind
             self.core.engine.disconnected(self.peer)
+            self.core.progress.set()  # who is not connected need not be told
             await connection.close()
             if writer is not None:
                 await stopped(writer)
@@ -115,6 +116,7 @@ class OutboundStreams:
             if not isinstance(frame, ReceiverFrame):
                 raise ProtocolError(f"{self.peer} sent a second Welcome")
             core.apply(core.engine.reported(self.peer, frame))
+            core.progress.set()
             if frame.received:
                 self.attempts, self.error = 0, None
             await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first

@@ -8,7 +8,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context, ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Protocol
 
 from causal.errors import HandlerError, ProtocolError
@@ -84,7 +84,8 @@ class HandlerRunner:
         self._effects = effects
         self._concurrency = concurrency
         self._spawn = spawn
-        self._base = Context()
+        self._base = copy_context()
+        """What handlers find in their context: what was there when the node was entered."""
         self.ready: deque[Handling] = deque()
         self.running: dict[asyncio.Task[None], Handling] = {}
         self.retrying: dict[asyncio.Task[None], Handling] = {}
@@ -180,11 +181,7 @@ class HandlerRunner:
                 raise HandlerError(
                     f"handler for {subscription.pattern!r} returned {type(result).__name__}; it must return None"
                 )
-        except asyncio.CancelledError as cancelled:
-            if self.closing:
-                raise
-            error = cancelled
-        except Exception as raised:  # noqa: BLE001  # whatever a handler raises, its message is retried
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  # whatever it is, the message is retried
             error = raised
         finally:
             handling.active = False
@@ -202,6 +199,7 @@ class HandlerRunner:
         longest = min(policy.retry_max, policy.retry_first * 2 ** min(handling.attempt - 1, 32))
         pause = longest * random.uniform(0.5, 1.0)
         handling.error = repr(error)
+        handling.payload = None  # decoded anew: the handler may have changed what it was given
         handling.retry_at = time.monotonic() + pause
         log.warning(
             "handler of %s (%s) failed at attempt %d, again in %.2f s",

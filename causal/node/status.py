@@ -140,6 +140,6 @@ def _inbound(core: Core, inbound: InboundStreams) -> dict[str, Any]:
             "unsettled": len(link.unsettled),
             "gap": sorted(link.received.missing)[:LISTED_MAX],
         }
-    for name, error in inbound.errors.items():
-        links.setdefault(name, {"state": "refused"})["error"] = str(error)
+    for name, (error, at) in inbound.errors.items():
+        links[name] = {"state": "refused", "error": str(error), "error_age_s": time.monotonic() - at}
     return links

@@ -26,10 +26,12 @@ class CausalContext:
     Merging costs O(what is merged), a send and a prune O(what is pending).
     """
 
-    __slots__ = ("pending",)
+    __slots__ = ("pending", "pruned_at")
 
     def __init__(self) -> None:
         self.pending: dict[str, Dots] = {}
+        self.pruned_at = -1
+        """`Settlement.changes` when it was pruned last."""
 
     def merge(self, pending: Pending, is_settled: IsSettled) -> None:
         """Follow everything that `pending` lists, but for what is known to be settled."""
@@ -37,6 +39,24 @@ class CausalContext:
             fresh = {origin: seq for origin, seq in dots.items() if not is_settled(destination, origin, seq)}
             if fresh:
                 self.pending[destination] = joined(self.pending.get(destination, {}), fresh)
+
+    def add(self, destination: str, origin: NodeId, seq: int) -> None:
+        """Follow one message that is not settled at its destination. O(dots pending there)."""
+        dots = self.pending.get(destination)
+        if dots is None:
+            self.pending[destination] = {origin: seq}
+        elif dots.get(origin, 0) < seq:
+            self.pending[destination] = {**dots, origin: seq}
+
+    def forget(self, destination: str, origin: NodeId, seq: int) -> None:
+        """This message is settled at its destination, or will never come: what is pending up to it goes."""
+        dots = self.pending.get(destination)
+        if dots is None or dots.get(origin, seq + 1) > seq:
+            return
+        if len(dots) == 1:
+            del self.pending[destination]
+        else:
+            self.pending[destination] = {o: s for o, s in dots.items() if o != origin}
 
     def follow(self, destinations: Iterable[str], origin: NodeId, seq: int) -> None:
         """A message was sent to `destinations`: it carries what was pending there, and stands for it now."""
@@ -54,7 +74,3 @@ class CausalContext:
                 self.pending[destination] = left
             else:
                 del self.pending[destination]
-
-    def forget(self, destination: str, origin: NodeId, seq: int) -> None:
-        """The destination itself said that this message is settled there, or will never come."""
-        self.prune(lambda d, o, s: d == destination and o == origin and s <= seq)

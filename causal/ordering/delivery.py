@@ -61,14 +61,20 @@ class Delivery:
         if not arrival.in_turn:
             return  # it settles in turn, or whoever follows it would lose what it carried
         self._settle(arrival, output)
+        arrival.passed = True
         self._release_after(arrival, output)
 
     def look_again(self, origin: NodeId, output: Output) -> None:
-        """Something new is known of this origin: look again at whatever waits for one of its dots."""
-        for seq in self.holdback.awaited(origin):
+        """Something new is known of this origin: look again at what waits for a dot of it that never came here.
+
+        O(absent dots that something waits for) and what is released by it.
+        """
+        for seq in self.holdback.take_absent(origin):
             if self.settlement.missing_here(origin, seq) != seq:
                 for arrival in self.holdback.release(origin, seq):
                     self._advance(arrival, output)
+            elif not self.settlement.is_here(origin, seq):
+                self.holdback.note_absent(origin, seq)
 
     def _advance(self, arrival: Arrival, output: Output) -> None:
         if self._take_turn(arrival, output):
@@ -89,10 +95,10 @@ class Delivery:
             origin, seq = arrival.after[arrival.looked_at]
             missing = self.settlement.missing_here(origin, seq)
             if missing > MET:
-                self.holdback.hold(arrival, origin, missing)
+                self.holdback.hold(arrival, origin, missing, absent=not self.settlement.is_here(origin, missing))
                 return False
             if missing == LOST:
-                arrival.lost += (Dot(origin.name, origin.incarnation, seq),)
+                self._note_lost(arrival, Dot(origin.name, origin.incarnation, seq), output)
             arrival.looked_at += 1
         arrival.in_turn = True
         arrival.waits_for = None
@@ -100,11 +106,24 @@ class Delivery:
             self._settle(arrival, output)
         elif arrival.ordering is Ordering.CAUSAL:
             output.ready.append(arrival)
-        return arrival.passed
+            return False
+        arrival.passed = True
+        return True
+
+    def _note_lost(self, arrival: Arrival, dot: Dot, output: Output) -> None:
+        """A predecessor can never come. Its teller hears so at once: else it would name it in every message,
+        each of them released outside the guarantee, until it asks."""
+        arrival.lost += (dot,)
+        link = self.settlement.inbound[arrival.origin]
+        if link.connected:
+            link.answers.append(dot)
+            output.report.add(arrival.origin)
 
     def _settle(self, arrival: Arrival, output: Output) -> None:
-        link = self.settlement.inbound[arrival.origin]
-        del link.unsettled[arrival.copy.seq]
-        link.remember(arrival.copy)
-        link.to_report.append(arrival.copy.seq)
-        output.report.add(arrival.origin)
+        origin, copy = arrival.origin, arrival.copy
+        link = self.settlement.inbound[origin]
+        del link.unsettled[copy.seq]
+        link.remember(copy)
+        link.to_report.append(copy.seq)
+        output.report.add(origin)
+        self.settlement.changes += 1

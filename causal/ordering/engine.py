@@ -26,8 +26,8 @@ from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import MET, Settlement
-from causal.ordering.stability import Stability
-from causal.ordering.stamp import Copy, Dots, Stamp, size_of
+from causal.ordering.stability import REPORTS_MAX, Stability
+from causal.ordering.stamp import NO_DOTS, Copy, Dots, Stamp, size_of
 from causal.ordering.validation import validate, validate_credit
 from causal.ordering.verdict import Ordering
 
@@ -70,6 +70,8 @@ class Engine:
 
     def destinations(self, to: Sequence[str]) -> tuple[str, ...]:
         """The distinct names of a send; raises `UnknownDestinationError` naming all that are not known."""
+        if len(to) == 1 and to[0] in self.outbound:
+            return tuple(to)
         names = tuple(dict.fromkeys(to))
         unknown = [name for name in names if name not in self.outbound]
         if unknown or not names:
@@ -81,15 +83,14 @@ class Engine:
 
         An `urgent` send (from a handler, which must not wait) may fill an outbox to twice its bound.
         """
-        factor = 2 if urgent else 1
+        messages_max, bytes_max = self.config.outbox_messages, self.config.outbox_bytes
+        if urgent:
+            messages_max, bytes_max = 2 * messages_max, 2 * bytes_max
         for name in destinations:
             link = self.outbound[name]
-            full = (
-                len(link.outbox) >= factor * self.config.outbox_messages
-                or link.outbox_bytes + size > factor * self.config.outbox_bytes
-            )
-            if link.outbox and full:
-                return f"outbox of {name} is full ({len(link.outbox)} unsettled, {link.outbox_bytes} bytes)"
+            count = len(link.outbox)
+            if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):
+                return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
         if size_of(self.context.pending) + len(destinations) > self.config.dots_max:
             self.context.prune(self.settlement.is_settled)
             dots = size_of(self.context.pending) + len(destinations)
@@ -109,40 +110,43 @@ class Engine:
         obstacle = self.obstacle(destinations, len(payload), urgent=urgent)
         if obstacle is not None:
             raise BackpressureError(obstacle)
-        self.context.prune(self.settlement.is_settled)
+        self._prune()
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
         clock = self.counts.sent(seq)
         output = Output()
         copies = []
+        pending = self.context.pending
         for name in destinations:
-            stamp = Stamp(
-                previous=self.outbound[name].last_sent,
-                timestamp=timestamp,
-                after=self.context.pending.get(name, {}),
-                elsewhere=self._elsewhere(name, destinations, seq),
-                clock=clock,
-            )
+            after = pending.get(name, NO_DOTS)
+            elsewhere = self._elsewhere(name, destinations, seq)
+            stamp = Stamp(self.outbound[name].last_sent, timestamp, after, elsewhere, clock)
             copies.append((name, Copy(seq, stamp, subject, payload)))
         self._unsettled[seq] = len(destinations)
         self.context.follow(destinations, self.me, seq)
         for name, copy in copies:
             link = self.outbound[name]
             link.enqueue(copy)
-            if name == self.me.name:
-                self.delivery.receive(self.settlement.inbound[self.me], copy, output)
-            elif link.connected:
+            if link.connected:
                 output.transmit.add(name)
+            elif name == self.me.name:
+                self.delivery.receive(self.settlement.inbound[self.me], copy, output)
         return Dot(self.me.name, self.me.incarnation, seq), output
 
     def _elsewhere(self, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
         """What others must settle before whatever this copy causes: the siblings of a multicast included."""
         pending = self.context.pending
-        elsewhere = {other: dots for other, dots in pending.items() if other != name}
+        elsewhere = {other: dots for other, dots in pending.items() if other != name} if pending else {}
         for sibling in destinations:
             if sibling != name:
                 elsewhere[sibling] = {**pending.get(sibling, {}), self.me: seq}
         return elsewhere
+
+    def _prune(self) -> None:
+        """Forget what is settled; what was kept last time stays pending until something more is known."""
+        if self.context.pending and self.context.pruned_at != self.settlement.changes:
+            self.context.prune(self.settlement.is_settled)
+            self.context.pruned_at = self.settlement.changes
 
     # -- the sender's end of a link ----------------------------------------------------------------------------
 
@@ -167,7 +171,8 @@ class Engine:
         if self.settlement.is_gone(welcome.receiver):
             raise ProtocolError(f"{welcome.receiver} answered, but a later incarnation of it has been here")
         self.accepted = True
-        output = Output(transmit={peer})
+        output = Output()
+        output.transmit.add(peer)
         for seq in link.resume(welcome):
             self._settled_at(link, seq, output)
         self.stability.moved(self.me)
@@ -212,6 +217,7 @@ class Engine:
         for first, last in frame.resend:
             link.resend(first, last)
         for dot in frame.answers:
+            self.settlement.conclude(peer, dot.origin, dot.seq)
             self.context.forget(peer, dot.origin, dot.seq)
         for origin, seq in frame.watch.items():
             self.stability.asked(link, origin, seq)
@@ -229,6 +235,7 @@ class Engine:
     def _settled_at(self, link: OutboundLink, seq: int, output: Output) -> None:
         if not link.settle(seq):
             return
+        self.settlement.changes += 1
         left = self._unsettled[seq] - 1
         if left:
             self._unsettled[seq] = left
@@ -286,13 +293,16 @@ class Engine:
         link.frames_received = max(link.frames_received, frame.number)
         if frame.base is not None and not link.based:
             link.start_at(frame.base)
+            self.settlement.changes += 1
             self.delivery.look_again(origin, output)
         for copy in frame.copies:
             self.delivery.receive(link, copy, output)
         for report in frame.stable:
+            covered = self.settlement.covered_here(report.origin)
             if self.settlement.learn(report):
                 self.stability.moved(report.origin)
-                self.delivery.look_again(report.origin, output)
+                if self.settlement.covered_here(report.origin) > covered:
+                    self.delivery.look_again(report.origin, output)
         for dot in frame.questions:
             if self.settlement.missing_here(dot.origin, dot.seq) <= MET:
                 link.answers.append(dot)
@@ -311,7 +321,7 @@ class Engine:
             received=link.frames_received,
             settled=tuple(link.to_report),
             resend=tuple(link.gaps),
-            answers=tuple(link.answers),
+            answers=tuple(dict.fromkeys(link.answers))[:REPORTS_MAX],
             watch=dict(link.watch),
         )
         for said in (link.to_report, link.gaps, link.answers, link.watch):
@@ -327,10 +337,11 @@ class Engine:
     def _supersede(self, sender: NodeId, output: Output) -> None:
         """A later incarnation is here: the earlier ones are gone, and with them what they never got across."""
         self.settlement.latest[sender.name] = sender.incarnation
+        self.settlement.changes += 1
         for origin, link in self.settlement.inbound.items():
             if origin.name == sender.name:
                 link.reset()
-                link.digests.clear()
+                link.forget_digests()
         for origin in self.delivery.holdback.gone(sender.name, sender.incarnation):
             self.delivery.look_again(origin, output)
         self._settle_own(output)
@@ -357,17 +368,23 @@ class Engine:
             raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for}")
         arrival.started = True
         stamp = arrival.copy.stamp
-        self.context.merge(stamp.elsewhere, self.settlement.is_settled)
+        if stamp.elsewhere:
+            self.context.merge(stamp.elsewhere, self.settlement.is_settled)
         if not arrival.passed:
-            own_dot = {self.me.name: {arrival.origin: arrival.copy.seq}}
-            self.context.merge(own_dot, self.settlement.is_settled)
+            self.context.add(self.me.name, arrival.origin, arrival.copy.seq)
         self.counts.merge(stamp.clock)
 
-    def finish(self, arrival: Arrival) -> Output:
-        """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits)."""
-        output = Output()
+    def finish(self, arrival: Arrival, output: Output | None = None) -> Output:
+        """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits).
+
+        The effects go into `output` if one is given: so many messages can be finished for one reaction.
+        """
+        output = output or Output()
         self.delivery.finish(arrival, output)
-        self._settle_own(output)
+        if arrival.passed:
+            self.context.forget(self.me.name, arrival.origin, arrival.copy.seq)
+        if arrival.origin is self.me:
+            self._settle_own(output)
         return output
 
     # -- time and views ----------------------------------------------------------------------------------------

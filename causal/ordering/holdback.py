@@ -27,6 +27,7 @@ class Arrival:
         "lost",
         "ordering",
         "origin",
+        "passed",
         "received_ns",
         "started",
         "waits_for",
@@ -39,6 +40,8 @@ class Arrival:
         self.in_turn = False
         self.started = False
         self.finished = False
+        self.passed = False
+        """Whether those that follow this message need not wait for it any more."""
         self.lost: tuple[Dot, ...] = ()
         """Predecessors that can never come."""
         self.waits_for: Dot | None = None
@@ -54,11 +57,6 @@ class Arrival:
         return Dot(self.origin.name, self.origin.incarnation, self.copy.seq)
 
     @property
-    def passed(self) -> bool:
-        """Whether those that follow this message need not wait for it any more."""
-        return self.in_turn and (self.finished or self.ordering is Ordering.NONE)
-
-    @property
     def verdict(self) -> Verdict:
         if self.ordering is Ordering.NONE:
             return UNORDERED
@@ -72,29 +70,42 @@ class HoldBackQueue:
     its dot settles, so that a release costs O(its own `after`) in all.
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_absent", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: dict[NodeId, dict[int, list[Arrival]]] = {}
+        self._absent: dict[NodeId, set[int]] = {}
+        """Of the awaited dots, those that were not here when something began to wait: only for them can the
+        origin's reports, its base or its end change anything."""
 
-    def hold(self, arrival: Arrival, origin: NodeId, seq: int) -> None:
-        """Register an arrival under the dot that it waits for."""
+    def hold(self, arrival: Arrival, origin: NodeId, seq: int, *, absent: bool = True) -> None:
+        """Register an arrival under the dot that it waits for; `absent`: that one has not been received."""
         arrival.waits_for = Dot(origin.name, origin.incarnation, seq)
         self._waiting.setdefault(origin, {}).setdefault(seq, []).append(arrival)
+        if absent:
+            self.note_absent(origin, seq)
+
+    def note_absent(self, origin: NodeId, seq: int) -> None:
+        """This awaited dot has not been received."""
+        self._absent.setdefault(origin, set()).add(seq)
 
     def release(self, origin: NodeId, seq: int) -> Iterable[Arrival]:
         """Take out whatever waits for this dot; the caller looks at each again."""
         by_seq = self._waiting.get(origin)
         if by_seq is None:
             return ()
+        if (absent := self._absent.get(origin)) is not None:
+            absent.discard(seq)
+            if not absent:
+                del self._absent[origin]
         arrivals = by_seq.pop(seq, ())
         if not by_seq:
             del self._waiting[origin]
         return arrivals
 
-    def awaited(self, origin: NodeId) -> list[int]:
-        """The dots of an origin that something waits for."""
-        return list(self._waiting.get(origin, ()))
+    def take_absent(self, origin: NodeId) -> set[int]:
+        """Takes out the dots of an origin that were not here when last looked at; something may wait for them."""
+        return self._absent.pop(origin, set())
 
     def gone(self, name: str, incarnation: int) -> list[NodeId]:
         """The origins of this name, older than `incarnation`, that something waits for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from zlib import crc32
 
@@ -224,7 +224,9 @@ class InboundLink:
         """Whether the starting point is known; before that no message is accepted."""
         self.received = Received()
         self.unsettled: dict[int, Arrival] = {}
-        self.digests: OrderedDict[int, int] = OrderedDict()
+        self.digests: dict[int, int] = {}
+        """Of the last settled messages; those before them are in `_older`, and go when this is full."""
+        self._older: dict[int, int] = {}
         self.to_report: list[int] = []
         """Settled and not yet said on the present stream; after a new stream, Welcome says it."""
         self.gaps: list[tuple[int, int]] = []
@@ -238,15 +240,21 @@ class InboundLink:
         self.based = True
 
     def remember(self, copy: Copy) -> None:
-        """Keep a settled message's digest, as long as it is among the last `DIGESTS_MAX`."""
+        """Keep a settled message's digest as long as it is among the last `DIGESTS_MAX`, at most twice as long."""
+        if len(self.digests) >= DIGESTS_MAX:
+            self._older, self.digests = self.digests, {}
         self.digests[copy.seq] = digest(copy)
-        if len(self.digests) > DIGESTS_MAX:
-            self.digests.popitem(last=False)
+
+    def forget_digests(self) -> None:
+        """This incarnation is gone: nothing of it comes again."""
+        self.digests, self._older = {}, {}
 
     def contradicts(self, copy: Copy) -> bool:
         """Whether this copy has the dot of a message already received, and yet another content."""
         held = self.unsettled.get(copy.seq)
-        known = digest(held.copy) if held is not None else self.digests.get(copy.seq)
+        if held is not None:
+            return digest(held.copy) != digest(copy)
+        known = self.digests.get(copy.seq, self._older.get(copy.seq))
         return known is not None and known != digest(copy)
 
     def reset(self) -> None:

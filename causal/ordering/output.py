@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from causal.errors import ConfigurationError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Output:
     """The effects of one input, in the order in which the caller owes them.
 
@@ -21,15 +21,24 @@ class Output:
        when the stream has room. What was received is reported only after 1.
     """
 
-    received: list[Arrival] = field(default_factory=list)
-    duplicates: list[Dot] = field(default_factory=list)
+    received: list[Arrival]
+    duplicates: list[Dot]
     """Received again; acknowledged again if settled."""
-    conflicts: list[Dot] = field(default_factory=list)
+    conflicts: list[Dot]
     """The dot of a message that is here already, with another content: dropped, and never acknowledged."""
-    ready: list[Arrival] = field(default_factory=list)
-    settled: list[Dot] = field(default_factory=list)
-    transmit: set[str] = field(default_factory=set)
-    report: set[NodeId] = field(default_factory=set)
+    ready: list[Arrival]
+    settled: list[Dot]
+    transmit: set[str]
+    report: set[NodeId]
+
+    def __init__(self) -> None:  # by hand: one is made for each input, and generated code takes twice as long
+        self.received = []
+        self.duplicates = []
+        self.conflicts = []
+        self.ready = []
+        self.settled = []
+        self.transmit = set()
+        self.report = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

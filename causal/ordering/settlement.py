@@ -9,6 +9,9 @@ from causal.ordering.link import InboundLink, OutboundLink
 MET = 0
 LOST = -1
 
+CONCLUDED_MAX = 1024
+"""Incarnations about whose messages a destination's own word is remembered; an older word would be given again."""
+
 
 def join(one: StableNumber, other: StableNumber) -> StableNumber:
     """What either report of an origin knows: commutative, associative, idempotent."""
@@ -34,9 +37,18 @@ class Settlement:
         self.inbound: dict[NodeId, InboundLink] = {}
         self.latest: dict[str, int] = {me.name: me.incarnation}
         self.stable: dict[NodeId, StableNumber] = {}
+        self.concluded: dict[str, dict[NodeId, int]] = {}
+        """Destination → origin → seq up to which it said itself that nothing is still to come."""
+        self.changes = 0
+        """Counts whatever may turn an answer of `is_settled` to yes: contexts prune when it has moved."""
 
     def is_gone(self, origin: NodeId) -> bool:
-        """Whether a later incarnation of the origin has been heard."""
+        """Whether a later incarnation of the origin has been heard, or it is another one of this node itself.
+
+        An own incarnation that is not this one is gone even if it is the later: then the clock went back since.
+        """
+        if origin.name == self.me.name:
+            return origin != self.me
         return origin.incarnation < self.latest.get(origin.name, 0)
 
     def missing_here(self, origin: NodeId, seq: int) -> int:
@@ -61,6 +73,16 @@ class Settlement:
             return max((s for s, a in link.unsettled.items() if s < seq and not a.passed), default=LOST)
         return LOST
 
+    def is_here(self, origin: NodeId, seq: int) -> bool:
+        """Whether this message has been received here and is not settled yet."""
+        link = self.inbound.get(origin)
+        return link is not None and seq in link.unsettled
+
+    def covered_here(self, origin: NodeId) -> int:
+        """Up to which seq the origin's stable number says that its messages to this node are settled."""
+        stable = self.stable.get(origin)
+        return 0 if stable is None else stable.lagging.get(self.me.name, stable.upto + 1) - 1
+
     def is_settled(self, destination: str, origin: NodeId, seq: int) -> bool:
         """Whether a context may forget this dot: settled at its destination, as far as is known here."""
         if origin == self.me:
@@ -69,7 +91,19 @@ class Settlement:
         if destination == self.me.name and self.missing_here(origin, seq) <= MET:
             return True
         stable = self.stable.get(origin)
-        return stable is not None and stable.covers(destination, seq)
+        if stable is not None and stable.covers(destination, seq):
+            return True
+        said = self.concluded.get(destination)
+        return said is not None and said.get(origin, 0) >= seq
+
+    def conclude(self, destination: str, origin: NodeId, seq: int) -> None:
+        """The destination itself said that this message is settled there, or will never come. That is final, and
+        remembered: others may not know it yet, and would name the dot again."""
+        said = self.concluded.setdefault(destination, {})
+        self.changes += 1
+        said[origin] = max(seq, said.pop(origin, 0))  # to the end: the oldest goes first
+        if len(said) > CONCLUDED_MAX:
+            del said[next(iter(said))]
 
     def learn(self, report: StableNumber) -> bool:
         """Take in a stable number; returns whether it says anything new."""
@@ -78,4 +112,5 @@ class Settlement:
         if joined == known:
             return False
         self.stable[report.origin] = joined
+        self.changes += 1
         return True

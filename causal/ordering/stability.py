@@ -111,6 +111,11 @@ class Stability:
                 link.told.pop(origin, None)
                 del link.announced[origin]
 
+    @property
+    def all_told(self) -> bool:
+        """Whether every connected receiver that was told dots of this node has taken in that they are settled."""
+        return not any(link.connected and self._me in link.told for link in self._outbound.values())
+
     def questions(self, context: CausalContext, now_ms: int, garbage_after_ms: int) -> tuple[set[str], set[NodeId]]:
         """Ask about dots that have been pending for too long, one question a dot in each `garbage_after_ms`.
 

@@ -21,6 +21,9 @@ Clock = Mapping[NodeId, int]
 """A vector clock with incarnations: sends per origin, one entry per name (its latest incarnation)."""
 
 
+NO_DOTS: Dots = {}
+
+
 class Stamp(NamedTuple):
     """The causal metadata of one copy, fixed when it is sent; a retransmission repeats the same values.
 

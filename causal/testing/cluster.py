@@ -157,12 +157,14 @@ class Cluster:
     def _busy(self) -> list[Node]:
         return [node for node in self.nodes.values() if node.is_running and not node.idle]
 
-    def check(self) -> Report:
-        """Recompute happened-before from the history and judge every delivery by it, all subjects as causal.
+    def check(self, *, declared: bool = False) -> Report:
+        """Recompute happened-before from the history and judge every delivery by it.
 
-        Returns the report; raises `AssertionError` that names the first violation with its path.
+        All subjects are judged as causal, so that a test shows what an ordering of "none" would cost;
+        `declared` leaves out the pairs of which one has that ordering. Returns the report; raises
+        `AssertionError` that names the first violation with its path, `TraceError` if nothing was delivered.
         """
-        report = check(self.trace.events)
+        report = check(self.trace.events, declared=declared)
         if not report.proved:
             raise AssertionError(report.describe())
         return report

@@ -182,16 +182,20 @@ class History:
         self._lose_own(NodeId(name, incarnation))
 
     def _lose_own(self, me: NodeId) -> None:
-        """What earlier incarnations sent to themselves can never come."""
+        """What other incarnations sent to themselves can never come, even of one that has a higher number."""
         place = self.places[me.name]
         place.latest[me.name] = me.incarnation
         for sent in self.messages_of(place.addressed):
-            if sent.dot.name == me.name and sent.dot.incarnation < me.incarnation:
+            if sent.dot.name == me.name and sent.dot.incarnation != me.incarnation:
                 self._lose(place, sent.bit)
 
     def renamed(self, former: NodeId, later: NodeId, stamps: Mapping[int, Stamp]) -> None:
         """A process that nobody has accepted yet takes a later incarnation, with all it has sent: by seq."""
-        for sent in self.messages_of(self._of.pop(former, 0)):
+        bits = self._of.pop(former, 0)
+        for place in self.places.values():  # who knew a later incarnation than the former took it for gone
+            place.lost &= ~bits
+            place.lost_ever &= ~bits
+        for sent in self.messages_of(bits):
             del self._by_dot[sent.dot]
             sent.dot = Dot(later.name, later.incarnation, sent.dot.seq)
             sent.stamp = stamps[sent.dot.seq]

@@ -42,8 +42,8 @@ PROVED, REFUTED = traced(order_first=True), traced(order_first=False)
 
 def comparison(ordering: str, early: int, report: Report) -> Comparison:
     return Comparison(
-        ordering=ordering, orders=200, messages=640, payments=200, early=early, payments_held=0, payments_hold_median_ms=0.0,
-        locked_away=early * 2,
+        ordering=ordering, orders=200, messages=640, payments=200, early=early,
+        payments_held=0, payments_hold_median_ms=0.0, locked_away=early * 2,
         stamp_bytes_mean=31.26, lost=0, example=Early("S2/1/9", "S1/1/9", 74.0) if early else None,
         seconds=2.5, report=report,
     )  # fmt: skip
@@ -90,6 +90,7 @@ def test_numbers_of_a_broken_promise_give_exit_code_1_whichever_part_broke() -> 
         replace(numbers, with_causal=replace(numbers.with_causal, lost=1)),
         replace(numbers, one=replace(numbers.one, clocks=CLOCKS | {"C": {"S1": 1, "S3": 1}})),
         replace(numbers, one=replace(numbers.one, order_at_s3=("B", "A"))),
+        replace(numbers, one=replace(numbers.one, waited_for="S1/1/2")),
         replace(numbers, cut=replace(numbers.cut, lost=1)),
         replace(numbers, cut=replace(numbers.cut, doubled=1)),
         replace(numbers, cut=replace(numbers.cut, report=REFUTED)),
@@ -102,7 +103,7 @@ def test_numbers_of_a_run_that_shows_nothing_give_exit_code_2() -> None:
     numbers = good()
     invalid = [
         replace(numbers, without=comparison("none", 0, REFUTED)),
-        replace(numbers, one=replace(numbers.one, held_ms=0.0)),
+        replace(numbers, one=replace(numbers.one, held_ms=0.0, waited_for="")),
         replace(numbers, cut=replace(numbers.cut, waiting=0)),
         replace(numbers, cut=replace(numbers.cut, delivered_meanwhile=0)),
     ]

@@ -29,14 +29,13 @@ def demo(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     environment = os.environ | {"TMPDIR": str(temporary)}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def relatives(tmp_path: Path) -> dict[int, str]:
@@ -121,9 +120,17 @@ def test_demo_interrupted_ends_its_services_and_leaves_nothing_behind(tmp_path: 
     require_nothing_left(tmp_path)
 
 
-def test_demo_with_a_service_that_dies_is_invalid_and_says_which(tmp_path: Path) -> None:
+def delivered(tmp_path: Path) -> bool:
+    """Whether a run of the demo has got to its first delivery at S3."""
+    return any(b'"deliver"' in path.read_bytes() for path in (tmp_path / "temporary").glob("*/*/S3.jsonl"))
+
+
+@pytest.mark.parametrize("moment", ["while it starts", "in the middle"])
+def test_demo_with_a_service_that_dies_is_invalid_and_says_which(tmp_path: Path, moment: str) -> None:
     with demo(tmp_path, "--json") as process:
         until(lambda: len(relatives(tmp_path)) == 4)
+        if moment == "in the middle":
+            until(lambda: delivered(tmp_path))
         (payments,) = (pid for pid, command in relatives(tmp_path).items() if "services.payments" in command)
         os.kill(payments, signal.SIGKILL)
         output, errors = process.communicate(timeout=DEADLINE_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from causal.cli.demo import shop as shop_module
 from causal.cli.demo.ledger import PAID, PLACED, SHIPPED
-from causal.cli.demo.phases import place, read_orders
+from causal.cli.demo.phases import is_over, place, read_orders
 from causal.cli.demo.proxy import Delay
 from causal.cli.demo.shop import Setting, Shop
 from causal.observe.checker import check
@@ -130,11 +132,24 @@ async def test_services_without_ordering_let_payments_overtake_their_orders(tmp_
     async with Shop(Setting(folder=tmp_path, ordering="none", delay=Delay(60, 120))) as shop:
         await shop.connected()
         await place(shop, orders[:BATCH])
-        assert await shop.until(lambda: len(shipped_ids(shop)) == BATCH, DEADLINE_S)
+        assert await shop.until(lambda: is_over(shop.ledger, BATCH), DEADLINE_S)
         await shop.stop()
         early = shop.ledger.early()
     assert early
     assert not check(shop.ledger.events).proved
+
+
+async def test_services_whose_port_is_taken_meanwhile_start_on_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = [[f"127.0.0.1:{taken.getsockname()[1]}", *shop_module._free_addresses(2)]]
+        found.append(shop_module._free_addresses(3))
+        monkeypatch.setattr(shop_module, "_free_addresses", lambda count: found.pop(0))
+        async with open_shop(tmp_path) as running:
+            await place(running, read_orders(6)[:3])
+            assert await running.until(lambda: is_over(running.ledger, 3), DEADLINE_S)
+    assert not found
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

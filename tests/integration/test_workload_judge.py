@@ -84,6 +84,20 @@ def test_judge_of_a_verdict_excuses_what_it_names_if_its_sender_is_gone() -> Non
     assert gone.named == {"S3/30": [A]}
 
 
+def test_judge_of_an_excuse_that_explains_nothing_says_so() -> None:
+    """S1 sends A to S3, tells S2 of it (B), sends L to S3, and dies: L stands for A at S1, but not at S2."""
+    lost = "S1/10/3"
+    lives = triangle(*handled("S2/20/2", 9, 9, 9))
+    lives[0].steps.append(Step(3 * MS, "send", lost, ("S3",)))
+    lives[1].steps.insert(0, Step(1 * MS, "send", "S2/20/2", ("S3",)))
+    lives[2].steps += [Step(10 * MS, "receive", C), Step(11 * MS, "start", C, missing=(lost,)), Step(12 * MS, "end", C)]
+    lives.append(Life("S1", 11, [Step(50 * MS, "send", "S1/11/1", ("S1",)), *handled("S1/11/1", 51, 51, 51)]))
+    assert judge(lives).unexplained == []  # A came before L on the link and never settled: named with it
+    late = [Life(life.node, life.incarnation, list(life.steps)) for life in lives]
+    late[2].steps += handled(A, 20, 21, 22)
+    assert judge(late).excused == judge(late).unexplained == [Pair("S3", A, C)]
+
+
 def test_judge_of_a_message_of_the_gone_that_came_calls_it_lost_if_it_never_settles() -> None:
     lives = triangle(Step(20 * MS, "receive", A), *handled(C, 21, 22, 23))
     later = Life("S1", 11, [Step(50 * MS, "send", "S1/11/1", ("S1",)), *handled("S1/11/1", 51, 51, 51)])

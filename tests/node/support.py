@@ -85,6 +85,12 @@ def told(cluster: Cluster, node: str) -> list[tuple[str, str]]:
     return [(event.event, event.subject) for event in lines(cluster, node)]
 
 
+def out(node: Node, peer: str) -> dict[str, Any]:
+    """What a node says of its link to a peer."""
+    link: dict[str, Any] = node.status()["links"]["out"][peer]
+    return link
+
+
 class RawSender:
     """A sender made by hand, that says on its stream whatever a test wants it to."""
 
@@ -112,7 +118,9 @@ class RawSender:
             self._encoder.encode(SenderFrame(number=self._frames, base=start, copies=copies, stable=(), questions=()))
         )
 
-    def copy(self, seq: int, *, after: Mapping[NodeId, int] | None = None, ahead_ms: int = 0, subject: str = "a") -> Copy:
+    def copy(
+        self, seq: int, *, after: Mapping[NodeId, int] | None = None, ahead_ms: int = 0, subject: str = "a"
+    ) -> Copy:
         """Its message `seq` on a link that carries all of them, after these dots."""
         stamp = Stamp(
             previous=seq - 1,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from causal import ProtocolError
+from causal.node.core import now_ms
 from causal.node.inbound import ERRORS_MAX
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import Hello, Refusal, RefusalCode, Welcome
 from causal.testing.cluster import Cluster
+from causal.transport.base import Connection
 from causal.wire.codec import SenderEncoder
 from causal.wire.v1 import frames_pb2 as pb
-from tests.node.support import Collector, Gate, RawSender, lines, quick, turns, until
+from tests.node.support import Collector, Gate, RawSender, lines, out, quick, turns, until
 
 
 async def answers_others(cluster: Cluster) -> None:
@@ -99,7 +102,7 @@ async def test_refused_names_do_not_fill_the_memory(caplog: pytest.LogCaptureFix
     s2 = quick("S2")
     async with Cluster(s2) as cluster:
         for number in range(ERRORS_MAX + 20):
-            await RawSender(cluster, f"P{number}").greet("S2", receiver="somebody else")
+            await RawSender(cluster, f"P{number}").greet("S2", receiver="S9")
         assert len(s2.status()["links"]["in"]) == ERRORS_MAX
         assert f"P{ERRORS_MAX + 19}" in s2.status()["links"]["in"]
 
@@ -109,13 +112,13 @@ async def test_refusal_to_a_sender_that_does_not_read_ends_the_stream(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     monkeypatch.setattr("causal.node.inbound.HANDSHAKE_SECONDS", 0.01)
-    s2 = quick("S2", heartbeat_interval=0.0005)
+    monkeypatch.setattr("causal.transport.memory.BUFFER_FRAMES", 3)
+    s2 = quick("S2")
     async with Cluster(s2) as cluster:
         sender = RawSender(cluster)
         await sender.greet("S2")
         connection = sender.connection
-        # its window for answers fills up with heartbeats, so that a refusal would wait for ever
-        await until(lambda: len(connection._inward._arrived) >= 256, "the buffer to be full")
+        await until(lambda: s2._inbound.live["P"].writing, "a heartbeat that finds no room, as a refusal would")
         await sender.say(sender.copy(2)._replace(seq=1), base=True)
         await until(lambda: not connection.is_open, "the stream to end")
         assert s2.status()["links"]["in"]["P/5"]["state"] == "closed"
@@ -136,7 +139,7 @@ async def test_silent_peer_is_hung_up_on_and_dialled_again() -> None:
     async with Cluster(s1, s2) as cluster:
         await answers_others(cluster)
         cluster.delay("S1", "S2", 0.2)  # longer than the silence that is borne
-        await until(lambda: "nothing heard from S2" in str(s1.status()["links"]["out"]["S2"]["error"]))
+        await until(lambda: "nothing heard from S2" in str(out(s1, "S2")["error"]))
         cluster.delay("S1", "S2", 0.0)
         await answers_others(cluster)
 
@@ -149,17 +152,16 @@ async def test_e4_message_from_a_clock_far_ahead_is_refused_and_nothing_is_merge
         await sender.greet("S1")
         core = s1._core
         assert core is not None
-        before = (core.engine.hlc.now, core.engine.accepted) if hasattr(core.engine.hlc, "now") else None
         await sender.say(sender.copy(1), sender.copy(2, ahead_ms=365 * 86_400_000), base=True)
         answer = await sender.hear()
         assert isinstance(answer, Refusal)
         assert answer.code is RefusalCode.CLOCK_DRIFT
         assert not lines(cluster, "S1")
-        assert before is None or before == (core.engine.hlc.now, core.engine.accepted)
+        assert not core.engine.accepted
         dot = await s1.send("S1", "own")
         await cluster.settled()
         assert got.messages[0].id == dot
-        assert abs(got.messages[0].sent_at.timestamp() * 1000 - got.messages[0].timestamp.milliseconds) < 1
+        assert got.messages[0].sent_at < datetime.now(UTC) + timedelta(minutes=1)  # not a year ahead
         again = RawSender(cluster)
         assert isinstance(await again.greet("S1"), Welcome)  # one behind is welcome, and so is a mended one
         await again.say(again.copy(1, ahead_ms=-86_400_000), base=True)
@@ -172,23 +174,23 @@ async def test_drifting_clock_stalls_the_link_with_an_alarm_and_backoff_and_heal
     s1, s2, s3 = quick("S1"), quick("S2"), quick("S3")
     got = Collector(s2)
     async with Cluster(s1, s2, s3) as cluster:
-        real = monkeypatch  # S1 stamps an hour ahead; S2 and S3 receive by the true clock
-        from causal.node import core as core_module
-
-        now_ms = core_module.now_ms
-        real.setattr("causal.node.core.now_ms", lambda: now_ms() + 3_600_000)
+        # S1 stamps an hour ahead; S2 and S3 receive by the true clock.
+        monkeypatch.setattr("causal.node.core.now_ms", lambda: now_ms() + 3_600_000)
         dot = await s1.send("S2", "a", "from the future")
-        link = lambda: s1.status()["links"]["out"]["S2"]  # noqa: E731
-        await until(lambda: "clock_drift" in str(link()["error"]) and link()["attempts"] > 8, "attempts that back off")
-        assert "synchronise the clocks" in link()["error"]
+        await until(
+            lambda: "clock_drift" in str(out(s1, "S2")["error"]) and out(s1, "S2")["attempts"] > 8,
+            "attempts that back off",
+        )
+        assert "synchronise the clocks" in out(s1, "S2")["error"]
         assert "synchronise the clocks" in s2.status()["links"]["in"]["S1"]["error"]
         assert s1.status()["unsettled"][0]["id"] == str(dot)
-        assert not got.messages and not [e for e in lines(cluster, "S2") if e.sender == "S1"]
+        assert not got.messages
+        assert not [e for e in lines(cluster, "S2") if e.sender == "S1"]
         alarms = [r.getMessage() for r in caplog.records if "clock_drift" in r.getMessage()]
         assert len(alarms) == 1  # said once, not at each attempt
-        real.setattr("causal.node.inbound.now_ms", lambda: now_ms() + 3_600_000)  # the other clocks are mended
+        monkeypatch.setattr("causal.node.inbound.now_ms", lambda: now_ms() + 3_600_000)  # the other clocks are mended
         await s1.settled(dot, timeout=5)
-        await until(lambda: link()["error"] is None)
+        await until(lambda: out(s1, "S2")["error"] is None)
         assert s2.status()["links"]["in"].keys() == {str(s1._core.me), str(s3._core.me)}  # type: ignore[union-attr]
         await cluster.settled()
     assert got.bodies == ["from the future"]
@@ -231,26 +233,22 @@ async def test_peer_that_answers_nonsense_is_retried_for_ever_with_the_error_in_
 ) -> None:
     s1 = quick("S1", drain_timeout=0)
     cluster = Cluster(s1)
-    import dataclasses
-
     config = dataclasses.replace(cluster._configs["S1"], peers={"S2": "S2:1"})
     s1.join(cluster._network.transport("S1"), config, cluster.trace)
     answers = [b"\xff\xff", SenderEncoder().encode(Hello(sender=NodeId("P", 1), receiver="S1")), None]
 
-    async def accept(connection: object) -> None:
-        await connection.receive()  # type: ignore[attr-defined]
+    async def accept(connection: Connection) -> None:
+        await connection.receive()
         if answers and (answer := answers.pop(0)) is not None:
-            await connection.send(answer)  # type: ignore[attr-defined]
+            await connection.send(answer)
 
     fake = cluster._network.transport("S2")
-    await fake.listen("S2:1", accept)  # type: ignore[arg-type]
+    await fake.listen("S2:1", accept)
     async with cluster:
-        link = lambda: s1.status()["links"]["out"]["S2"]  # noqa: E731
-        await until(lambda: not answers and "hung up" in str(link()["error"]))
-        await until(lambda: link()["attempts"] > 5)
-        assert link()["state"] == "connecting"
+        await until(lambda: not answers and "hung up" in str(out(s1, "S2")["error"]))
+        await until(lambda: out(s1, "S2")["attempts"] > 5)
+        assert out(s1, "S2")["state"] == "connecting"
     await fake.close()
     assert "link to S2 at S2:1" in caplog.text
-    assert issubclass(ProtocolError, Exception)
     await turns()
     assert not [task for task in asyncio.all_tasks() if "serve at" in task.get_name()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 
 import pytest
@@ -11,6 +12,8 @@ from causal import Message, TransportError
 from causal.ordering.frames import Refusal, RefusalCode, Welcome
 from causal.ordering.verdict import VerdictKind
 from causal.testing.cluster import Cluster
+from causal.transport.base import Accept, Connection
+from causal.transport.memory import MemoryListener, MemoryTransport
 from tests.node.support import Collector, Gate, RawSender, lines, quick, turns, until
 
 
@@ -124,6 +127,57 @@ async def test_newer_stream_of_one_sender_replaces_the_older_whatever_is_on_it(m
         assert s1.status()["counters"]["duplicates"] == 0
         assert list(s1.status()["links"]["in"]) == ["P/5"]
     assert got.bodies == list(range(1, 25))
+
+
+class ReadingAhead:
+    """A connection that has read more than was asked for, and still has it after its close, as gRPC may."""
+
+    def __init__(self, inner: Connection) -> None:
+        self.inner = inner
+        self.frames: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        with contextlib.suppress(TransportError):
+            while (frame := await self.inner.receive()) is not None:
+                self.frames.put_nowait(frame)
+        self.frames.put_nowait(None)
+
+    async def receive(self) -> bytes | None:
+        return await self.frames.get()
+
+    async def send(self, frame: bytes) -> None:
+        await self.inner.send(frame)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+class ReadingAheadTransport(MemoryTransport):
+    async def listen(self, address: str, accept: Accept) -> MemoryListener:
+        return await super().listen(address, lambda connection: accept(ReadingAhead(connection)))
+
+
+async def test_frames_of_a_replaced_stream_that_were_read_ahead_are_not_fed() -> None:
+    s1 = quick("S1")
+    got = Collector(s1)
+    cluster = Cluster(s1)
+    s1.join(ReadingAheadTransport(cluster._network, "S1"), cluster._configs["S1"], cluster.trace)
+    async with cluster:
+        old, new = RawSender(cluster), RawSender(cluster)
+        await old.greet("S1")
+        for seq in range(1, 100):
+            await old.say(old.copy(seq), base=seq == 1)
+        await until(lambda: len(got))
+        welcome = await new.greet("S1")
+        assert isinstance(welcome, Welcome)
+        assert welcome.received_to < 99
+        await turns(200)  # whatever the old stream still had would have come in
+        assert len(got) == welcome.received_to
+        for seq in range(welcome.received_to + 1, 100):
+            await new.say(new.copy(seq))
+        await until(lambda: len(got) == 99)
+        assert s1.status()["counters"]["duplicates"] == 0
 
 
 async def test_e2_node_whose_clock_went_back_over_a_restart_takes_the_next_higher_incarnation(

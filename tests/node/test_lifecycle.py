@@ -9,10 +9,11 @@ import signal
 
 import pytest
 
-from causal import ClosedError, ConfigurationError, Message, Node
+from causal import ClosedError, ConfigurationError, Message, Node, Policy
 from causal.observe.trace import MemoryTrace, TraceEvent
+from causal.ordering.frames import ReceiverFrame
 from causal.testing.cluster import Cluster
-from tests.node.support import AT_ONCE, Collector, Gate, lines, quick, turns, until
+from tests.node.support import AT_ONCE, Collector, Gate, RawSender, lines, quick, turns, until
 
 
 class FullDisk(MemoryTrace):
@@ -72,21 +73,49 @@ async def test_leaving_while_a_handler_fails_for_ever_is_bounded(caplog: pytest.
     assert "S1 leaves with 1 messages not handled" in caplog.text
 
 
-async def test_leaving_waits_for_no_report_to_a_sender_that_hangs_up() -> None:
-    """The sender is gone before it could be told: its next Welcome will say it, so there is nothing to wait for."""
-    s1, s2 = quick("S1", drain_timeout=0), quick("S2", drain_timeout=30)
-    gate = Gate(s2)
-    async with Cluster(s1, s2) as cluster:
-        await s1.send("S2", "a")
-        await until(lambda: gate.entered)
-        gate.open.set()
-        await cluster.crash("S1")
-        async with asyncio.timeout(5):
-            await s2.__aexit__(None, None, None)
-            assert not s2.is_running
-        with pytest.raises(ClosedError):
-            s2.status()
-        cluster._stack.pop_all()
+async def stuck_report(cluster: Cluster, node: Node) -> RawSender:
+    """A sender that does not read, so that the settlement of its message cannot be written to it."""
+    sender = RawSender(cluster)
+    await sender.greet(node.name)
+    core, stream = node._core, node._inbound.live["P"]
+    assert core is not None
+    await until(lambda: stream.writing, "a heartbeat that finds no room")
+    await sender.say(sender.copy(1), base=True)
+    await until(lambda: core.counters["settled"] == 1)
+    return sender
+
+
+async def test_leaving_waits_until_a_settlement_has_been_handed_to_its_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An acknowledgement that were lost here would have the message sent again, to another run."""
+    monkeypatch.setattr("causal.transport.memory.BUFFER_FRAMES", 3)
+    s2 = quick("S2", drain_timeout=30)
+    Collector(s2)
+    cluster = Cluster(s2)
+    await s2.__aenter__()
+    sender = await stuck_report(cluster, s2)
+    leaving = asyncio.create_task(s2.__aexit__(None, None, None))
+    await turns(100)
+    assert not leaving.done()
+    settled: list[int] = []
+    while isinstance(frame := await sender.hear(), ReceiverFrame):
+        settled += frame.settled
+    assert settled == [1]
+    await asyncio.wait_for(leaving, 5)
+
+
+async def test_leaving_waits_for_no_report_to_a_sender_that_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is gone before it could be told: its next Welcome will say it, so there is nothing to wait for."""
+    monkeypatch.setattr("causal.transport.memory.BUFFER_FRAMES", 3)
+    s2 = quick("S2", drain_timeout=30)
+    Collector(s2)
+    cluster = Cluster(s2)
+    await s2.__aenter__()
+    sender = await stuck_report(cluster, s2)
+    leaving = asyncio.create_task(s2.__aexit__(None, None, None))
+    await turns(100)
+    assert not leaving.done()
+    await sender.connection.close()
+    await asyncio.wait_for(leaving, 5)
 
 
 async def test_two_nodes_that_leave_at_once_settle_each_others_messages() -> None:
@@ -147,7 +176,7 @@ async def test_trace_that_cannot_be_written_ends_the_node_loudly(fatal: str, cap
         async with asyncio.timeout(5), cluster:
             await s1.send("S2", "b" if fatal == "drop" else "a")
             await asyncio.Event().wait()  # ends by the failure, or the timeout fails the test
-    assert not s1.is_running and not s2.is_running
+    assert [s1.is_running, s2.is_running] == [False, False]
     assert fatal not in {e.event for e in lines(cluster, "S2")}
     assert len(got) == (fatal == "settle")
 
@@ -265,8 +294,26 @@ async def test_leaving_that_is_cancelled_twice_ends_and_leaves_no_task(
     serving.cancel()
     await asyncio.wait([serving], timeout=5)
     assert serving.cancelled()
-    assert not s1.is_running and not s2.is_running
+    assert [s1.is_running, s2.is_running] == [False, False]
     await until(lambda: asyncio.all_tasks() == before, "every task to end")
+
+
+async def test_handler_that_raises_as_it_is_cancelled_by_the_end_is_not_run_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    s1 = quick("S1", drain_timeout=0)
+
+    @s1.on("a", policy=Policy(retry_first=60, retry_max=60))
+    async def handle(message: Message) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("the cleaning up failed") from None
+
+    async with asyncio.timeout(5), Cluster(s1):
+        await s1.send("S1", "a")
+        await until(lambda: s1.status()["running_total"])
+    assert "failed at attempt" not in caplog.text
 
 
 async def test_handler_that_does_not_heed_its_cancellation_is_named(
@@ -300,13 +347,18 @@ async def test_acknowledgement_is_out_before_a_node_has_left() -> None:
     """S2 leaves at the very moment at which it has handled the last message; S1 must not send it again."""
     for moment in range(15):
         s1, s2 = quick("S1"), quick("S2")
-        got = Collector(s2)
+        handled = asyncio.Event()
+
+        @s2.on("a")
+        async def handle(message: Message, handled: asyncio.Event = handled) -> None:
+            handled.set()
+
         cluster = Cluster(s1, s2)
         async with s1:
             async with s2:
                 await s1.send("S2", "a")
                 await turns(moment)
-                await until(lambda: len(got))
+                await asyncio.wait_for(handled.wait(), 5)
             await s1.settled(timeout=5)
         assert cluster.check().deliveries == 1
 
@@ -323,6 +375,17 @@ async def test_run_returns_at_a_signal_and_gives_the_signal_back(number: signal.
         await asyncio.wait_for(running, 5)
         await s1.run()  # it stays told
     assert signal.getsignal(signal.SIGINT) is before
+
+
+async def test_run_of_two_nodes_in_one_process_returns_at_one_signal() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    s1, s2 = quick("S1"), quick("S2")
+    async with Cluster(s1, s2):
+        running = [asyncio.create_task(node.run()) for node in (s1, s2)]
+        await turns()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(asyncio.gather(*running), 5)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 async def test_run_returns_after_stop() -> None:

@@ -38,7 +38,7 @@ async def test_send_to_an_unknown_name_names_the_known_and_sends_nothing() -> No
     s1, s2 = quick("S1"), quick("S2")
     got = Collector(s2)
     async with Cluster(s1, s2) as cluster:
-        with pytest.raises(UnknownDestinationError, match="'S9'.*known peers: S1, S2") as caught:
+        with pytest.raises(UnknownDestinationError, match=r"'S9'.*known peers: S1, S2") as caught:
             await s1.send(["S2", "S9"], "a")
         assert (caught.value.names, caught.value.known) == (("S9",), ("S1", "S2"))
         assert (await s1.send("S2", "a")).seq == 1
@@ -159,7 +159,8 @@ async def test_send_cancelled_while_it_waits_leaves_no_trace_and_the_next_one_go
 
 
 async def test_send_cancelled_as_its_turn_comes_passes_the_turn_on() -> None:
-    s1, s2 = quick("S1", outbox_messages=1), quick("S2")
+    """At once: a heartbeat, which would look again, is far away."""
+    s1, s2 = quick("S1", outbox_messages=1, heartbeat_interval=60), quick("S2", heartbeat_interval=60)
     gate = Gate(s2)
     async with Cluster(s1, s2) as cluster:
         first = await s1.send("S2", "a", 0)
@@ -312,9 +313,9 @@ async def test_closing_releases_waiting_sends_and_settled_with_closed_error(capl
     async with Cluster(s1, s2):
         await s1.send("S2", "a")
         waiting = [asyncio.create_task(s1.send("S2", "a")) for _ in range(3)]
-        waiting += [asyncio.create_task(s1.settled())]
         await until(lambda: s1.status()["sends_waiting"] == 3)
-        raise_soon = asyncio.gather(*waiting, return_exceptions=True)
+        raise_soon = asyncio.gather(*waiting, s1.settled(), return_exceptions=True)
+        await turns()
     results = await asyncio.wait_for(raise_soon, 5)
     assert [type(result) for result in results] == [ClosedError] * 4
 
@@ -334,6 +335,6 @@ async def test_send_that_is_called_while_the_node_closes_never_hangs(
         gate.open.set()
         await turns(moment)
         crash = asyncio.create_task(s1.crash())
-        done, pending = await asyncio.wait([crash, *waiting], timeout=5)
+        _, pending = await asyncio.wait([crash, *waiting], timeout=5)
         assert not pending
         assert {type(task.exception()) for task in waiting} <= {ClosedError, type(None)}

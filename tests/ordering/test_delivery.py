@@ -15,7 +15,7 @@ from causal.ordering import Dot, EngineConfig, NodeId, Ordering, VerdictKind
 from causal.ordering.frames import SenderFrame, StableNumber
 from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Copy
-from tests.ordering.links import Net, only, stamp, unchanged
+from tests.ordering.links import Net, copy_of, only, stamp, unchanged
 
 
 def test_a1_triangle_with_a_slow_side_holds_the_effect_until_the_cause_is_settled() -> None:
@@ -153,13 +153,15 @@ def test_b7_another_subject_under_the_same_dot_is_a_conflict_too() -> None:
 def test_c2_duplicate_older_than_all_remembered_digests_is_still_one_delivery() -> None:
     net = Net("S1", "S2", config=EngineConfig(frame_messages=5000))
     s1, s2 = net
-    dots = [s1.send("S2") for _ in range(1100)]
+    dots = [s1.send("S2") for _ in range(2100)]
     frames = net.carry("S1", "S2")
     s2.handle_all()
     net.deliver("S1", "S2", *frames)
     assert s2.duplicates == dots
     assert s2.ready == {}
-    assert len(s2.engine.settlement.inbound[s1.me].digests) == 1024
+    link = s2.engine.settlement.inbound[s1.me]
+    known = [seq for seq in range(1, 2101) if link.contradicts(copy_of(seq, payload=b"another"))]
+    assert known == list(range(1025, 2101)), "the last 1,024 at least, twice as many at most"
 
 
 class Counted:
@@ -200,16 +202,30 @@ def test_a6_one_release_that_frees_10_000_does_twice_the_work_of_5_000(monkeypat
     assert work == [5_000, 10_000]
 
 
-def test_a6_stable_number_of_an_origin_looks_once_at_a_dot_that_5_000_wait_for(
+def test_a6_stable_number_of_an_origin_looks_not_at_all_at_what_waits_for_a_message_that_is_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     net, unblocker = fan_out(5_000)
     counted = Counted(monkeypatch)
     report = StableNumber(origin=unblocker.origin, upto=0, lagging={})
     net.deliver("S3", "S2", SenderFrame(number=3, stable=(report,)))
-    assert counted.calls == 1
+    assert counted.calls == 0
     net["S2"].finish(unblocker)
     assert len(net["S2"].ready) == 5_000
+
+
+def test_a6_stable_number_that_covers_nothing_more_here_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net("S1", "S2", "S3")
+    origin = NodeId("S9", 1)
+    copies = [Copy(seq, stamp(seq - 1, after={origin: seq + 9}), "s", b"") for seq in range(1, 6)]
+    net.deliver("S3", "S2", SenderFrame(number=2, copies=tuple(copies)))
+    reports = [StableNumber(origin=origin, upto=upto, lagging={"S2": 11}) for upto in (11, 99)]
+    net.deliver("S3", "S2", SenderFrame(number=3, stable=(reports[0],)))
+    assert list(net["S2"].ready) == [Dot("S3", 1, 1)]
+    counted = Counted(monkeypatch)
+    net.deliver("S3", "S2", SenderFrame(number=4, stable=(reports[1],)))
+    assert counted.calls == 0
+    assert len(net["S2"].held) == 4
 
 
 @contextmanager

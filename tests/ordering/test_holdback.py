@@ -25,7 +25,19 @@ def test_release_takes_out_exactly_what_waits_for_the_dot() -> None:
     assert list(queue.release(S1, 4)) == []
     assert list(queue.release(S1, 5)) == [one, two]
     assert list(queue.release(S1, 5)) == []
-    assert (len(queue), queue.awaited(S1), queue.awaited(S2)) == (1, [6], [])
+    assert [*queue] == [three]
+
+
+def test_absent_dots_are_those_that_were_not_here_and_that_something_still_waits_for() -> None:
+    queue = HoldBackQueue()
+    queue.hold(arrival(1), S1, 5)
+    queue.hold(arrival(2), S1, 6, absent=False)
+    queue.hold(arrival(3), S1, 7)
+    queue.hold(arrival(4), S2, 1)
+    list(queue.release(S1, 7))
+    assert (queue.take_absent(S1), queue.take_absent(S1)) == ({5}, set())
+    list(queue.release(S2, 1))
+    assert queue.take_absent(S2) == set()
 
 
 def test_incarnations_that_are_gone_are_the_earlier_ones_of_that_name_that_something_waits_for() -> None:

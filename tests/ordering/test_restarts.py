@@ -9,7 +9,8 @@ import pytest
 from causal.errors import ProtocolError
 from causal.ordering import Dot, EngineConfig, NodeId, VerdictKind
 from causal.ordering.frames import Hello, ReceiverFrame, RefusalCode, SenderFrame, Welcome
-from tests.ordering.links import Net, only, refused, unchanged
+from causal.ordering.stamp import Copy
+from tests.ordering.links import Net, only, refused, stamp, unchanged
 
 # -- the receiver starts anew ----------------------------------------------------------------------------------
 
@@ -164,6 +165,50 @@ def test_dot_of_an_incarnation_that_is_gone_is_lost_and_the_verdict_names_it() -
     verdict = s3.arrivals[effect].verdict
     assert (verdict.kind, verdict.missing) == (VerdictKind.LOST, (lost,))
     assert str(verdict) == f"lost ({lost} can never come)"
+
+
+def test_teller_of_a_lost_dot_hears_so_at_once_and_names_it_no_more() -> None:
+    net = Net("S1", "S2", "S3")
+    s1, s2, s3 = net
+    lost, trigger = s1.send("S3"), s1.send("S2")
+    net.carry("S1", "S2")
+    s2.handle(trigger)
+    effect = s2.send("S3")
+    net.carry("S2", "S3")
+    s2.engine.context.merge({"S3": {lost.origin: lost.seq}}, lambda *_: False)  # told of it once more
+    net.restart("S1")
+    net.connect("S1", "S3")
+    report = net.answer("S2", "S3")
+    assert report is not None
+    assert (report.answers, report.settled) == ((lost,), ())
+    assert s2.pending["S3"] == {effect}
+    assert s3.handle_all() == [effect]
+
+
+def test_teller_of_a_lost_dot_that_is_not_connected_is_not_told() -> None:
+    net = Net("S1", "S2", "S3")
+    s1, s2, s3 = net
+    s1.send("S3")
+    trigger = s1.send("S2")
+    net.carry("S1", "S2")
+    s2.handle(trigger)
+    s2.send("S3")
+    net.carry("S2", "S3")
+    net.cut("S2", "S3")
+    net.restart("S1")
+    net.connect("S1", "S3")
+    assert s3.engine.settlement.inbound[s2.me].answers == []
+
+
+def test_dot_of_another_incarnation_of_this_node_is_lost_even_if_it_is_a_later_one() -> None:
+    """The clock has gone back over a restart: what was sent as S2/9 to itself will not come."""
+    net = Net("S1", "S2")
+    s2 = net["S2"]
+    later = Dot("S2", 9, 1)
+    copy = Copy(1, stamp(after={later.origin: later.seq}), "s", b"")
+    net.deliver("S1", "S2", SenderFrame(number=2, copies=(copy,)))
+    assert s2.handle_all() == [Dot("S1", 1, 1)]
+    assert s2.arrivals[Dot("S1", 1, 1)].verdict.missing == (later,)
 
 
 def test_message_after_a_lost_one_that_comes_once_the_loss_is_known_is_told_too() -> None:

@@ -10,6 +10,10 @@ from causal.observe.report import Report
 
 GOOD, BROKEN, INVALID = 0, 1, 2
 
+NEEDLESS_P99_MS_MAX = 50.0
+"""Past this the promise counts as broken. Every wait past 5 ms is shown, but a machine that is busy elsewhere
+may keep any process from the processor for that long; a hold that ends with the next heartbeat takes 100 ms."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -55,8 +59,10 @@ class OneMessage:
 
     @property
     def as_promised(self) -> bool:
+        """The clocks, the order at S3, and if B was held, that S3 named A as what it waits for."""
         expected = {"A": {"S1": 1}, "B": {"S1": 1, "S2": 1}, "C": {"S1": 1, "S2": 1, "S3": 1}}
-        return self.clocks == expected and self.order_at_s3 == ("A", "B") and self.report.proved
+        named = not self.held_ms or self.waited_for == self.awaited
+        return named and self.clocks == expected and self.order_at_s3 == ("A", "B") and self.report.proved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,9 @@ class Numbers:
             f"{self.cut.lost} messages were lost": self.cut.lost,
             f"{self.cut.doubled} messages were delivered twice": self.cut.doubled,
             "causal check refutes the run with the cable pulled": not self.cut.report.proved,
-            f"{self.with_causal.report.held_needlessly} messages were held needlessly": self._needless(),
+            f"{self.with_causal.report.held_needlessly} messages were held needlessly": (
+                self.with_causal.report.beyond_ready.p99 > NEEDLESS_P99_MS_MAX
+            ),
         }
         return [reason for reason, is_so in found.items() if is_so]
 
@@ -118,11 +126,6 @@ class Numbers:
         if self.broken():
             return BROKEN
         return INVALID if self.invalid() else GOOD
-
-    def _needless(self) -> bool:
-        # One in a hundred: an operating system that is busy elsewhere may stop any process for 5 ms.
-        report = self.with_causal.report
-        return report.held_needlessly * 100 > report.beyond_ready.count
 
     def to_dict(self) -> dict[str, Any]:
         """The object of `causal demo --json`."""

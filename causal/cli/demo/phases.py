@@ -21,8 +21,8 @@ from causal.cli.demo.proxy import Delay
 from causal.cli.demo.shop import Setting, Shop
 from causal.observe.checker import check
 
-SLOW = Delay(20, 120)
-"""S1→S3 in the comparison, in ms: longer than the way over S2, as happens between any two routes."""
+SLOW = Delay(20, 120, share=0.1)
+"""S1→S3 in the comparison: every tenth chunk is late, and then the way over S2 is the shorter one."""
 SLOWLY = Delay(1200, 1200)
 """S1→S3 for the one message: long enough to watch."""
 QUICK = Delay(1, 4)
@@ -82,7 +82,7 @@ async def compare(setting: Setting, draw: Draw) -> Comparison:
     """All orders, one after another; only `setting.ordering` tells two such runs apart."""
     orders = await asyncio.to_thread(read_orders, setting.seed)
     start = time.monotonic()
-    async with opened(setting, draw, len(orders), f"slow, {setting.delay}") as stage:
+    async with opened(setting, draw, len(orders), str(setting.delay)) as stage:
         shop, ledger = stage.shop, stage.ledger
         await place(shop, orders)
         settled = await shop.until(lambda: is_over(ledger, len(orders)), SETTLE_TIMEOUT_S)
@@ -111,7 +111,7 @@ async def compare(setting: Setting, draw: Draw) -> Comparison:
 async def follow_one(setting: Setting, draw: Draw) -> OneMessage:
     """One order on fresh nodes: A to S2 and S3 at once, B from S2 to S3, C from S3 to S1."""
     orders = await asyncio.to_thread(read_orders, setting.seed)
-    async with opened(setting, draw, 1, f"slow, {setting.delay}") as stage:
+    async with opened(setting, draw, 1, str(setting.delay)) as stage:
         shop, ledger = stage.shop, stage.ledger
         shop.place(orders[0])
         # B is held while S3 has it and has not delivered it; S3 is asked what it waits for.
@@ -143,10 +143,12 @@ async def pull_cable(setting: Setting, draw: Draw) -> Cut:
         await place(shop, orders[:CUT_AFTER_ORDERS])
         await shop.until(lambda: is_over(ledger, CUT_AFTER_ORDERS), SETTLE_TIMEOUT_S)
         shop.proxy.cut()
-        cut_at = time.time_ns()
+        cut_at, loop = time.time_ns(), asyncio.get_running_loop()
+        until = loop.time() + CUT_S
         stage.cable = "PULLED"
         meanwhile = orders[CUT_AFTER_ORDERS : CUT_AFTER_ORDERS + round(CUT_S * ORDERS_PER_S)]
         await place(shop, meanwhile)
+        await shop.tick(until - loop.time())
         shop.read()
         waiting = ledger.held("S3")
         healed_at = time.time_ns()
@@ -156,7 +158,7 @@ async def pull_cable(setting: Setting, draw: Draw) -> Cut:
         settled = await shop.until(lambda: is_over(ledger, len(orders)), SETTLE_TIMEOUT_S)
         await shop.end(in_good_order=settled)
     released_at = max((ledger.arrivals["S3", id].delivered_at or 0 for id in waiting), default=0)
-    reconnected_at = shop.proxy.accepted_at
+    reconnected_at = min((at for at in shop.proxy.accepted_at if at >= healed_at), default=healed_at)
     return Cut(
         seconds=(healed_at - cut_at) / 1e9,
         delivered_meanwhile=ledger.delivered_between(cut_at, healed_at),

@@ -113,7 +113,9 @@ class _Demo:
         setting = Setting(folder=self._folder / folder, seed=self._seed, ordering=ordering, delay=SLOW)
         self._screen.begin(heading, lanes)
         run = await compare(setting, self._draw)
-        self._screen.end(BAD if run.early else GOOD, *words.of_comparison(run), strip(self._ledger), legend())
+        seen = strip(self._ledger, from_first_early=True)
+        marks = [seen, legend()] if run.early else [seen]
+        self._screen.end(BAD if run.early else GOOD, *words.of_comparison(run), *marks)
         return run
 
     async def _follow_one(self) -> OneMessage:

@@ -19,19 +19,26 @@ CHUNKS_MAX = 256
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How long a chunk of bytes is under way, drawn evenly between two bounds, in ms."""
+    """How late a chunk of bytes is, drawn evenly between two bounds in ms, and how many chunks are late at all.
+
+    A late chunk keeps those behind it waiting, as a lost packet does with TCP.
+    """
 
     low_ms: float = 0.0
     high_ms: float = 0.0
+    share: float = 1.0
 
     def draw(self, source: random.Random) -> float:
-        """Seconds."""
-        return source.uniform(self.low_ms, self.high_ms) / 1000
+        """Seconds. Takes two numbers from the source, whatever comes of them."""
+        is_late, late_ms = source.random() < self.share, source.uniform(self.low_ms, self.high_ms)
+        return late_ms / 1000 if is_late else 0.0
 
     def __str__(self) -> str:
-        if self.low_ms == self.high_ms:
-            return f"{self.low_ms:.0f} ms"
-        return f"{self.low_ms:.0f}–{self.high_ms:.0f} ms"
+        spread = f"{self.low_ms:.0f}"
+        if self.high_ms > self.low_ms:
+            spread += f"–{self.high_ms:.0f}"
+        how_many = "" if self.share == 1 else f" for one chunk in {1 / self.share:.0f}"
+        return f"{spread} ms late{how_many}"
 
 
 class Proxy:
@@ -51,10 +58,8 @@ class Proxy:
         self.delay = delay or Delay()
         self.delay_back = delay_back or Delay()
         self.seed = seed
-        self.accepted = 0
-        """Connections that were let through, ever."""
-        self.accepted_at = 0
-        """When the last of them was, wall ns; 0 for never."""
+        self.accepted_at: list[int] = []
+        """When each connection was let through, wall ns."""
         self.refused = 0
         """Connections that were refused, ever: cut, or nobody at the target."""
         self._cut = False
@@ -69,6 +74,11 @@ class Proxy:
             raise RuntimeError("the proxy is not listening")
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"{host}:{port}"
+
+    @property
+    def accepted(self) -> int:
+        """Connections that were let through, ever."""
+        return len(self.accepted_at)
 
     @property
     def open(self) -> int:
@@ -133,8 +143,7 @@ class Proxy:
             if far is not None:
                 far.reset()
             return
-        self.accepted += 1
-        self.accepted_at = time.time_ns()
+        self.accepted_at.append(time.time_ns())
         there = random.Random(f"{self.seed} there {self.accepted}")
         back = random.Random(f"{self.seed} back {self.accepted}")
         connection = _Connection(near, far, lambda: self.delay.draw(there), lambda: self.delay_back.draw(back))

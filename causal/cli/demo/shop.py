@@ -86,9 +86,8 @@ class Shop:
 
     async def start(self, name: str) -> None:
         """Start one service (again), and wait until it says that it is up."""
-        child = self.children[name] = Child(name, PROGRAMS[name])
-        await child.start(self._arguments(name), self._settings(name))
-        await child.wait_for("ready", START_TIMEOUT_S)
+        await self._spawn(name)
+        await self.children[name].wait_for("ready", START_TIMEOUT_S)
 
     async def stop(self) -> None:
         """Stop all in good order: S3 first, for what it sent of its own accord can then still settle."""
@@ -166,13 +165,21 @@ class Shop:
         for attempt in range(1, START_ATTEMPTS + 1):
             self._assign_addresses()
             try:
-                await asyncio.gather(*map(self.start, PROGRAMS))
+                # Spawned one by one: a cancelled spawn has ended its process when it raises, so none is lost.
+                for name in PROGRAMS:
+                    await self._spawn(name)
+                for child in self.children.values():
+                    await child.wait_for("ready", START_TIMEOUT_S)
                 return
             except DemoError:
                 # Somebody else may have taken a port since it was found free; nothing else is retried.
+                await self._kill_children()
                 if attempt == START_ATTEMPTS or all(map(_is_free, self.addresses.values())):
                     raise
-                await self._kill_children()
+
+    async def _spawn(self, name: str) -> None:
+        child = self.children[name] = Child(name, PROGRAMS[name])
+        await child.start(self._arguments(name), self._settings(name))
 
     def _assign_addresses(self) -> None:
         self.addresses = dict(zip(PROGRAMS, _free_addresses(len(PROGRAMS)), strict=True))

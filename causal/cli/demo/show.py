@@ -6,6 +6,7 @@ Without a terminal there is no moving panel, and what stays is plain lines.
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -108,9 +109,11 @@ def recorder() -> Console:
 
 
 def save_picture(recorded: Console, path: Path) -> None:
-    """Write what was recorded as SVG."""
+    """Write what was recorded as SVG, with the reader's own fonts: a picture fetches nothing."""
+    svg = re.sub(r"@font-face \{.*?\}", "", recorded.export_svg(title="causal demo"), flags=re.DOTALL)
+    svg = svg.replace("Fira Code, monospace", "Fira Code, DejaVu Sans Mono, Menlo, Consolas, monospace")
     path.parent.mkdir(parents=True, exist_ok=True)
-    recorded.save_svg(str(path), title="causal demo")
+    path.write_text(svg, encoding="utf-8")
 
 
 def lanes(stage: Stage) -> RenderableType:
@@ -140,12 +143,15 @@ def lanes(stage: Stage) -> RenderableType:
     return Group(table, Text(), cable, strip(ledger), count)
 
 
-def strip(ledger: Ledger) -> Text:
-    """What S3 saw, in its order, one mark for each of the last messages about orders."""
+def strip(ledger: Ledger, *, from_first_early: bool = False) -> Text:
+    """What S3 saw, in its order, one mark a message about orders: the last ones, or those from where it broke."""
     early = {each.payment for each in ledger.early()}
-    text = Text("S3 saw ", style="bold")
     seen = [event for event in ledger.deliveries("S3") if event.subject in (PLACED, PAID)]
-    for event in seen[-STRIP:]:
+    start = max(0, len(seen) - STRIP)
+    if from_first_early:
+        start = min(start, next((n - 8 for n, event in enumerate(seen) if event.id in early), start))
+    text = Text("S3 saw ", style="bold")
+    for event in seen[max(0, start) :][:STRIP]:
         text.append(*MARKS["early" if event.id in early else event.subject])
     return text
 

@@ -75,7 +75,7 @@ def of_cut(cut: Cut) -> list[Text]:
             (f"{cut.delivered_meanwhile}", "bold green"),
             " messages that do not depend on it were delivered,",
         ),
-        Text.assemble((f"{cut.waiting}", "bold yellow"), " that do waited at S3"),
+        Text.assemble((f"{cut.waiting}", "bold yellow"), " that do depend on it waited at S3"),
         Text(
             f"S1 was through again after {cut.reconnected_ms:.0f} ms; "
             f"{cut.released_ms:.0f} ms later all of those were released"
@@ -119,10 +119,10 @@ def _example(violations: Sequence[Violation]) -> Violation | None:
 def _of_violation(violation: Violation | None) -> list[Text]:
     if violation is None:
         return []
-    first = Text.assemble(
-        "the first: ", (f"{violation.node} handled {short(violation.later)}", "bold"),
-        f" while {short(violation.earlier)} was {violation.earlier_was} there, though", style="red",
-    )  # fmt: skip
+    is_payment = (violation.earlier_subject, violation.later_subject) == (PLACED, PAID)
+    first = Text("the first payment before its order: " if is_payment else "the first: ", style="red")
+    first.append(f"{violation.node} handled {short(violation.later)}", style="bold")
+    first.append(f" while {short(violation.earlier)} was {violation.earlier_was}, though")
     return [first, Text("  " + " → ".join(map(_step, violation.path)), style="red")]
 
 

@@ -108,6 +108,14 @@ async def test_proxy_with_a_delay_holds_bytes_back_for_that_long_one_way_only() 
     assert fast < slow
 
 
+def test_delay_with_a_share_makes_about_so_many_late_and_the_rest_not_at_all() -> None:
+    source = random.Random(3)
+    drawn = [Delay(20, 120, share=0.1).draw(source) for _ in range(2_000)]
+    late = [seconds for seconds in drawn if seconds]
+    assert 140 < len(late) < 260
+    assert min(late) >= 0.02
+
+
 def test_delay_with_the_same_seed_draws_the_same_numbers() -> None:
     first, second, other = (
         [Delay(20, 120).draw(source) for _ in range(50)] for source in map(random.Random, (1, 1, 2))

@@ -108,6 +108,9 @@ class Findings:
     violations: list[Pair] = field(default_factory=list)
     excused: list[Pair] = field(default_factory=list)
     """Out of order, but a verdict at the node had named the earlier message, or one that follows it."""
+    unexplained: list[Pair] = field(default_factory=list)
+    """Of the excused: those where news of the earlier message had reached the later one by a way on which no
+    lost message stood for it."""
     lost: list[Place] = field(default_factory=list)
     """Never settled although its sender lived on, or although it had come to a process that did."""
     perished: list[Place] = field(default_factory=list)
@@ -130,6 +133,7 @@ class Findings:
         """What must not be in any run, under its name; empty after a good one."""
         found: dict[str, Sequence[Pair | Place]] = {
             "violations": self.violations,
+            "unexplained": self.unexplained,
             "lost": self.lost,
             "doubled": self.doubled,
             "misdelivered": self.misdelivered,
@@ -187,6 +191,8 @@ class _Court:
         self.settled = dict.fromkeys(names, 0)
         """By name, over all incarnations."""
         self.named = {name: set[str]() for name in names}
+        self.order: list[tuple[Life, Step]] = []
+        """Sends, starts and ends in the order of the replay."""
         self.last = {name: max(life.incarnation for life in lives if life.node == name) for name in names}
 
     def judge(self) -> Findings:
@@ -205,7 +211,49 @@ class _Court:
                     moved = True
             assert moved, f"no order of events is possible: {[r[0].next_step for r in by_name.values()]}"
         self._count()
+        for name, named in self.named.items():
+            if named:
+                self._require_explanations(name, named)
         return self.findings
+
+    def _require_explanations(self, name: str, named: set[str]) -> None:
+        """Judge the starts at `name` again, with the only excuse that exact mode has.
+
+        A message to `name` stands for everything that its sender knew to be on the way there before. So where it
+        is lost, that is forgotten at its sender from then on; but what others had heard of it before is not.
+        """
+        lost = self._never_came(name, named)
+        context = dict.fromkeys((life.id for life in self.lives), 0)
+        past: dict[str, int] = {}
+        settled = 0
+        for life, step in self.order:
+            if step.kind == "send":
+                past[step.id] = context[life.id]
+                kept = 0 if step.id in lost else context[life.id]
+                context[life.id] = kept | self.bit[step.id]
+            elif step.kind == "start":
+                if life.node == name:
+                    early = past[step.id] & self.addressed[name] & ~settled
+                    self.findings.unexplained += [
+                        Pair(name, earlier, step.id) for earlier in self.messages_of(early) if earlier not in lost
+                    ]
+                context[life.id] |= past[step.id] | self.bit[step.id]
+            elif life.node == name:
+                settled |= self.bit[step.id]
+
+    def _never_came(self, name: str, named: set[str]) -> set[str]:
+        """What verdicts at `name` name, and what its senders had sent there before and what never settled: of one
+        sender the last message is named for all."""
+        last: dict[str, int] = {}
+        for id_ in named:
+            origin, seq = id_.rsplit("/", 1)
+            last[origin] = max(last.get(origin, 0), int(seq))
+        lost = set(named)
+        for id_ in self.messages_of(self.addressed[name] & ~self.settled[name]):
+            origin, seq = id_.rsplit("/", 1)
+            if int(seq) <= last.get(origin, 0):
+                lost.add(id_)
+        return lost
 
     def _count(self) -> None:
         findings = self.findings
@@ -271,6 +319,8 @@ class _Replayed:
                 break
             assert step.id in self.court.to, f"{self.life.id}: {step.id} was never sent"
             getattr(self, f"_{step.kind}")(step)
+            if step.kind != "receive":
+                self.court.order.append((self.life, step))
             self.position += 1
         return self.position > begun
 
