@@ -7,9 +7,10 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
-from contextvars import ContextVar, copy_context
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, ContextVar, copy_context
+from types import coroutine
+from typing import Any, Protocol
 
 from causal.errors import HandlerError, ProtocolError
 from causal.node.handlers import Handlers, Subscription
@@ -62,8 +63,32 @@ class Effects(Protocol):
         """The message cannot be handled and goes to the dead letters."""
 
 
+@coroutine
+def _inside(context: Context, handler: Coroutine[Any, Any, object]) -> Generator[Any, Any, object]:
+    """Await a coroutine of which every step runs in `context`, in the task of whoever awaits this.
+
+    What a task of its own would give the handler, without the task: its own context variables. As in a task, what
+    it waits for is waited for by `asyncio.current_task()`.
+    """
+    step, argument = handler.send, None
+    while True:
+        try:
+            waited_for = context.run(step, argument)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            argument = yield waited_for
+            step = handler.send
+        except BaseException as error:  # noqa: BLE001  # cancellation too belongs to the handler
+            step, argument = handler.throw, error
+
+
 class HandlerRunner:
     """Starts handlers in the order in which the engine released them, up to `concurrency` at a time.
+
+    Handlers run in worker tasks, made when they are needed. A worker takes one message after the other; before it
+    enters a handler while more are ready it calls the next worker, which goes on if that handler has to wait. So
+    handlers that never wait cost no task and no turn of the event loop, and those that do never stop the others.
 
     A handler that raises, times out or is cancelled is retried after a pause, which takes no place among the
     running ones; what follows the message waits, nothing else does. One that is cancelled because the node
@@ -88,41 +113,37 @@ class HandlerRunner:
         """What handlers find in their context: what was there when the node was entered."""
         self.ready: deque[Handling] = deque()
         self.running: dict[asyncio.Task[None], Handling] = {}
+        """What each busy worker handles."""
         self.retrying: dict[asyncio.Task[None], Handling] = {}
         """What waits to be run again, by the task that waits."""
         self.closing = False
         """Nothing is begun any more, and a handler that is cancelled is not run again."""
-        self._pumping = False
-        self._resuming = False
+        self._workers: set[asyncio.Task[None]] = set()
+        self._idle: list[asyncio.Future[None]] = []
+        """Wakes a worker that has nothing to do; the last one that went to rest first, it is warm."""
+        self._called = False
+        """A worker has been called and is not there yet: one is enough, it calls the next."""
+        self._begun = 0
+        """Messages begun in this burst, by all workers together."""
+        self._breath: asyncio.Future[None] | None = None
+        """Ends the pause between two bursts."""
 
     def add(self, arrival: Arrival, held_for: float) -> None:
         """A message may be handled now."""
         self.ready.append(Handling(self._owner, arrival, held_for))
 
     def pump(self) -> None:
-        """Start what there is room for. What that releases is started by the same loop, not by recursion, and
-        after `BURST` of them by a task of its own, so that the event loop is not blocked."""
-        if self._pumping or self.closing:
+        """See to it that what is ready is begun, as far as there is room."""
+        if self._called or not self.ready or self._breath is not None or self.closing:
             return
-        self._pumping = True
-        try:
-            for _ in range(BURST):
-                if not self._can_begin:
-                    return
-                self._begin(self.ready.popleft())
-        finally:
-            self._pumping = False
-        if self._can_begin and not self._resuming:
-            self._resuming = True
-            self._spawn(self._resume(), context=self._base.copy())
-
-    @property
-    def _can_begin(self) -> bool:
-        return bool(self.ready) and len(self.running) < self._concurrency
-
-    async def _resume(self) -> None:
-        self._resuming = False
-        self.pump()
+        if self._idle:
+            self._called = True
+            self._idle.pop().set_result(None)
+        elif len(self._workers) < self._concurrency:
+            self._called = True
+            worker = self._spawn(self._work(), context=self._base.copy())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
 
     @property
     def idle(self) -> bool:
@@ -137,12 +158,12 @@ class HandlerRunner:
     def stop(self) -> None:
         """Cancel what runs and what would be retried; their messages stay unsettled."""
         self.closing = True
-        for task in (*self.running, *self.retrying):
+        for task in (*self._workers, *self.retrying):
             task.cancel()
 
     async def stopped(self) -> None:
         """Return once every handler has ended; one that holds on to its life is named in the log."""
-        tasks = {*self.running, *self.retrying}
+        tasks = {*self._workers, *self.retrying}
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
@@ -151,55 +172,91 @@ class HandlerRunner:
             log.warning("handlers of %s go on although they were cancelled: waiting for them", names)
             await asyncio.wait(late)
 
-    def _begin(self, handling: Handling) -> None:
-        subscription = self._handlers.find(handling.arrival.copy.subject)
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        while not self.closing:
+            self._called = False
+            if not self.ready:
+                rest = task.get_loop().create_future()
+                self._idle.append(rest)
+                await rest
+            elif self._begun >= BURST:
+                await self._pause()
+            else:
+                self._begun += 1
+                handling = self.ready.popleft()
+                self.pump()
+                subscription = self._prepare(handling)
+                if subscription is not None:
+                    await self._handle(task, handling, subscription)
+
+    async def _pause(self) -> None:
+        """A burst is over, a few milliseconds have passed: the event loop's other tasks come first."""
+        if self._breath is None:
+            loop = asyncio.get_running_loop()
+            self._breath = loop.create_future()
+            loop.call_soon(self._end_pause, self._breath)
+        await asyncio.shield(self._breath)
+
+    def _end_pause(self, breath: asyncio.Future[None]) -> None:
+        self._begun, self._breath = 0, None
+        breath.set_result(None)
+
+    def _prepare(self, handling: Handling) -> Subscription | None:
+        """Who handles the message; None if nobody can, then it has gone to the dead letters."""
+        copy = handling.arrival.copy
+        subscription = self._handlers.find(copy.subject)
         if subscription is None:
-            self._effects.dropped(handling, f"no handler for subject {handling.arrival.copy.subject!r}")
-            return
-        if handling.payload is None:
-            try:
-                handling.payload = decode_payload(handling.arrival.copy.payload)
-            except ProtocolError as error:
-                self._effects.dropped(handling, str(error))
-                return
+            self._effects.dropped(handling, f"no handler for subject {copy.subject!r}")
+            return None
+        try:
+            handling.payload = decode_payload(copy.payload)  # anew for each attempt: a handler may change its body
+        except ProtocolError as error:
+            self._effects.dropped(handling, str(error))
+            return None
+        return subscription
+
+    async def _handle(self, task: asyncio.Task[None], handling: Handling, subscription: Subscription) -> None:
+        assert handling.payload is not None
         handling.attempt += 1
         handling.retry_at = None
         handling.since = time.monotonic()
         self._effects.started(handling)
-        task = self._spawn(self._run(handling, subscription, handling.payload), context=self._base.copy())
         self.running[task] = handling
-        task.add_done_callback(lambda task: self.running.pop(task, None))
-
-    async def _run(self, handling: Handling, subscription: Subscription, payload: Payload) -> None:
-        current_handling.set(handling)
         handling.active = True
-        message = Message(handling.arrival, payload, handling.held_for, handling.attempt)
+        context = self._base.copy()
+        context.run(current_handling.set, handling)
+        message = Message(handling.arrival, handling.payload, handling.held_for, handling.attempt)
         error: BaseException | None = None
         try:
-            result = await subscription.handler(message)
+            result = await _inside(context, subscription.handler(message))
             if result is not None:
                 raise HandlerError(
                     f"handler for {subscription.pattern!r} returned {type(result).__name__}; it must return None"
                 )
-        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  # whatever it is, the message is retried
+        except asyncio.CancelledError as cancelled:
+            if self.closing:
+                raise
+            error = cancelled
+        except Exception as raised:  # noqa: BLE001  # whatever a handler raises, its message is retried
             error = raised
         finally:
             handling.active = False
-            task = asyncio.current_task()
-            assert task is not None
-            self.running.pop(task, None)
+            handling.payload = None
+            del self.running[task]
+        if task.cancelling() and not self.closing:
+            await _withdraw_cancellation(task)
         if error is None:
             self._effects.finished(handling)
         elif not self.closing:
             self._retry(handling, subscription, error)
-        self.pump()
 
     def _retry(self, handling: Handling, subscription: Subscription, error: BaseException) -> None:
         policy = subscription.policy
         longest = min(policy.retry_max, policy.retry_first * 2 ** min(handling.attempt - 1, 32))
         pause = longest * random.uniform(0.5, 1.0)
         handling.error = repr(error)
-        handling.payload = None  # decoded anew: the handler may have changed what it was given
         handling.retry_at = time.monotonic() + pause
         log.warning(
             "handler of %s (%s) failed at attempt %d, again in %.2f s",
@@ -216,3 +273,13 @@ class HandlerRunner:
             del self.retrying[task]
         self.ready.append(handling)
         self.pump()
+
+
+async def _withdraw_cancellation(task: asyncio.Task[None]) -> None:
+    """A handler has cancelled the task that it ran in: that was meant for the handler, not for the next one."""
+    try:
+        await asyncio.sleep(0)  # where a cancellation that nobody has noticed yet comes out
+    except asyncio.CancelledError:
+        pass
+    while task.cancelling():
+        task.uncancel()

@@ -70,7 +70,7 @@ class Plan:
         plan = cls(
             seed=seed,
             nodes=random.choice((3, 3, 4, 4, 5, 6)),
-            links=some(0.3, random.random(), 1.0),
+            links=some(0.4, random.random() / 2, 1.0),
             messages=random.randint(12, 36),
             duration_ms=random.choice((200, 400, 800)),
             fan_out=random.choice((0.1, 0.3, 0.6)),

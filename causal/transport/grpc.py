@@ -153,6 +153,8 @@ class GrpcListener:
 
     async def _serve(self, _: object, context: Context) -> None:
         await context.send_initial_metadata(())  # The dialler waits for it.
+        if self._server is None:
+            return  # Nobody would close it: the stopping server would cancel it, and print a traceback.
         connection = AcceptedConnection(context)
         self._serving.start(connection)
         await connection.run()

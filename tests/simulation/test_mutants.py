@@ -11,9 +11,7 @@ from causal.testing.simulator import Simulation
 from tests.simulation.mutants import MUTANTS
 
 SEEDS_MAX = 200
-KINDS = frozenset(
-    {"order", "lost", "not at rest", "doubled", "held needlessly", "false alarm", "invented", "clock"}
-)
+KINDS = frozenset({"order", "lost", "not at rest", "doubled", "held needlessly", "false alarm", "invented", "clock"})
 """What convicts: the judgements of the history by what handlers saw. Errors that the engine raises do not, nor its
 invariants, nor (though it would be quicker) that a sender counts as settled what is not."""
 

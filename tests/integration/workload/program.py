@@ -117,8 +117,10 @@ async def main(given: dict[str, Any]) -> None:
     node.on("work.>", ordering=given["ordering"])(worker.handle)
     async with node, tasks:
         worker.start(worker.obey())
+        running = tasks.create_task(node.run())
+        await asyncio.sleep(0)  # from now on a signal makes it leave; before, it would be a KeyboardInterrupt
         say(ready=node.address, incarnation=node.incarnation)
-        await node.run()
+        await running
         for task in worker.running:
             task.cancel()
     say(left=True)
