@@ -50,3 +50,13 @@ class SendCounts:
                 counts.pop(latest, None)
             self._latest[origin.name] = origin
             counts[origin] = count
+
+
+def may_count(clock: Clock | None, origin: NodeId, seq: int) -> bool:
+    """Whether what was stamped with this clock follows that message; yes where the clock cannot tell."""
+    if clock is None:
+        return True
+    count = clock.get(origin)
+    if count is not None:
+        return count >= seq
+    return any(node.name == origin.name and node.incarnation > origin.incarnation for node in clock)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from causal.errors import OrderingError
+from causal.ordering.counts import may_count
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival, HoldBackQueue
 from causal.ordering.link import InboundLink
@@ -13,6 +14,10 @@ from causal.ordering.output import Output
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stamp import Copy
 from causal.ordering.verdict import Ordering
+
+
+UNTOLD_MAX = 4096
+"""Lost messages remembered until a verdict names them; the oldest go first."""
 
 
 class Delivery:
@@ -24,6 +29,8 @@ class Delivery:
     def __init__(self, settlement: Settlement, ordering_of: Callable[[str], Ordering]) -> None:
         self.settlement = settlement
         self.holdback = HoldBackQueue()
+        self._untold: dict[Dot, None] = {}
+        """Lost messages that no verdict has named yet, oldest first."""
         self._ordering_of = ordering_of
 
     def receive(self, link: InboundLink, copy: Copy, output: Output) -> None:
@@ -100,6 +107,8 @@ class Delivery:
             if missing == LOST:
                 self._note_lost(arrival, Dot(origin.name, origin.incarnation, seq), output)
             arrival.looked_at += 1
+        if self._untold or arrival.lost:
+            self._tell_losses(arrival)
         arrival.in_turn = True
         arrival.waits_for = None
         if arrival.finished:
@@ -113,11 +122,28 @@ class Delivery:
     def _note_lost(self, arrival: Arrival, dot: Dot, output: Output) -> None:
         """A predecessor can never come. Its teller hears so at once: else it would name it in every message,
         each of them released outside the guarantee, until it asks."""
-        arrival.lost += (dot,)
+        arrival.add_lost(dot)
         link = self.settlement.inbound[arrival.origin]
         if link.connected:
             link.answers.append(dot)
             output.report.add(arrival.origin)
+
+    def _tell_losses(self, arrival: Arrival) -> None:
+        """A loss must reach a handler: one that no verdict has named is in that of the next message here whose
+        clock counts it. (The verdict of a `none` message, or of one that is dropped, comes too late for that.)"""
+        if arrival.finished or arrival.ordering is Ordering.NONE:
+            for dot in arrival.lost:
+                self.leave_untold(dot)
+            return
+        arrival.add_lost(*[dot for dot in self._untold if may_count(arrival.copy.stamp.clock, dot.origin, dot.seq)])
+        for dot in arrival.lost:
+            self._untold.pop(dot, None)
+
+    def leave_untold(self, dot: Dot) -> None:
+        """This node knows that a predecessor is lost, or has said so, and no handler has been told."""
+        self._untold[dot] = None
+        if len(self._untold) > UNTOLD_MAX:
+            del self._untold[next(iter(self._untold))]
 
     def _settle(self, arrival: Arrival, output: Output) -> None:
         origin, copy = arrival.origin, arrival.copy

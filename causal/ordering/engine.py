@@ -25,7 +25,7 @@ from causal.ordering.frames import (
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
-from causal.ordering.settlement import MET, Settlement
+from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import REPORTS_MAX, Stability
 from causal.ordering.stamp import NO_DOTS, Copy, Dots, Stamp, size_of
 from causal.ordering.validation import validate, validate_credit
@@ -304,9 +304,12 @@ class Engine:
                 if self.settlement.covered_here(report.origin) > covered:
                     self.delivery.look_again(report.origin, output)
         for dot in frame.questions:
-            if self.settlement.missing_here(dot.origin, dot.seq) <= MET:
+            missing = self.settlement.missing_here(dot.origin, dot.seq)
+            if missing <= MET:
                 link.answers.append(dot)
                 output.report.add(origin)
+            if missing == LOST:
+                self.delivery.leave_untold(dot)
         self._settle_own(output)
         return output
 

@@ -56,10 +56,15 @@ class Arrival:
     def dot(self) -> Dot:
         return Dot(self.origin.name, self.origin.incarnation, self.copy.seq)
 
+    def add_lost(self, *dots: Dot) -> None:
+        """Note predecessors that can never come, each once."""
+        self.lost = tuple(dict.fromkeys(self.lost + dots))
+
     @property
     def verdict(self) -> Verdict:
+        """How it is released, as far as that is known: a `none` message may find out about a loss only later."""
         if self.ordering is Ordering.NONE:
-            return UNORDERED
+            return Verdict(VerdictKind.UNORDERED, self.lost) if self.lost else UNORDERED
         return Verdict(VerdictKind.LOST, self.lost) if self.lost else ORDERED
 
 
