@@ -99,7 +99,7 @@ async def stop_at_eof(given: argparse.Namespace) -> None:
 
 async def read_lines(source: str) -> AsyncIterator[str]:
     """The lines of a file, or of standard input (`-`) as they come. Raises `OSError` if it cannot be read."""
-    if source == "-" and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
+    if source == "-" and _comes_by_and_by(sys.stdin.fileno()):
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
         pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -112,3 +112,9 @@ async def read_lines(source: str) -> AsyncIterator[str]:
         text = sys.stdin.read if source == "-" else partial(Path(source).read_text, encoding="utf-8")
         for line in (await asyncio.to_thread(text)).splitlines():
             yield line
+
+
+def _comes_by_and_by(descriptor: int) -> bool:
+    """Whether the event loop can wait for more; a file and /dev/null have all there is at once."""
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +37,24 @@ class DeadLetter:
     subject: str
     reason: str
     message: Message | None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What this run has seen, in messages."""
+
+    received: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    """Dots that came again with another content."""
+    held: int = 0
+    """Messages that were not ready as they came."""
+    delivered: int = 0
+    """First runs of a handler."""
+    retried: int = 0
+    """Further runs."""
+    settled: int = 0
+    dead_lettered: int = 0
 
 
 class DeadLetters(deque[DeadLetter]):
@@ -73,7 +91,7 @@ class Core:
         """Incarnations that this run had before its peers accepted the present one."""
         self.restarted: Callable[[], None] = lambda: None
         """Called when the incarnation has changed: accepted streams must begin anew."""
-        self.counters: Counter[str] = Counter()
+        self.counters = Counters()
         self.transmit_wakes: dict[str, asyncio.Event] = {name: asyncio.Event() for name in config.peers}
         self.report_wakes: dict[str, asyncio.Event] = {}
         """Sender's name → what wakes the writer of its live stream."""
@@ -107,23 +125,40 @@ class Core:
 
     # -- sending -----------------------------------------------------------------------------------------------
 
-    async def send(self, to: Sequence[str], subject: str, payload: bytes, timeout: float | None) -> Dot:
-        """Wait for room (never inside a handler), then stamp and queue the message in one step."""
+    def send_nowait(self, to: Sequence[str], subject: str, payload: bytes) -> Dot | None:
+        """Stamp and queue a message in one step; None if it has to wait for room (`send_when_room`).
+
+        A send from a handler never waits: raises `BackpressureError` if the outbox is at twice its bound.
+        """
+        engine = self.engine
         handling = current_handling.get()
-        inside = handling is not None and handling.active and handling.owner is self
-        destinations = self.engine.destinations(to)
-        if not inside:
-            await self.room.wait(destinations, len(payload), timeout)
-        obstacle = self.engine.obstacle(destinations, len(payload), urgent=inside)
-        if obstacle is not None:
+        if handling is not None and handling.owner is not self:
+            handling = None
+        inside = handling is not None and handling.active
+        destinations = engine.destinations(to)
+        obstacle = engine.obstacle(destinations, len(payload), urgent=inside)
+        if inside and obstacle is not None:
             raise BackpressureError(f"{obstacle}; nothing was sent, the handler will be run again")
+        if obstacle is not None or (not inside and self.room.is_contended(destinations)):
+            return None
+        return self._commit(destinations, subject, payload, handling)
+
+    async def send_when_room(self, to: Sequence[str], subject: str, payload: bytes, timeout: float | None) -> Dot:
+        """`send_nowait`, after waiting for room. Raises `BackpressureError` after `timeout` seconds."""
+        destinations = self.engine.destinations(to)
+        await self.room.wait(destinations, len(payload), timeout)
+        return self._commit(destinations, subject, payload, current_handling.get())
+
+    def _commit(self, destinations: tuple[str, ...], subject: str, payload: bytes, handling: Handling | None) -> Dot:
         if self.trace is not None:
             dot = Dot(self.me.name, self.me.incarnation, self.engine.last_seq + 1)
             cause = handling.arrival.dot if handling is not None and handling.owner is self else None
             self._write("send", dot, subject, to=destinations, cause=cause)
-        dot, output = self.engine.send(destinations, subject, payload, now_ms(), urgent=inside)
-        self.counters["sent"] += 1
-        self.apply(output)
+        dot, output = self.engine.commit(destinations, subject, payload, now_ms())
+        for peer in output.transmit:
+            self.transmit_wakes[peer].set()
+        if output.received:
+            self.apply(output)
         return dot
 
     # -- settlement --------------------------------------------------------------------------------------------
@@ -159,28 +194,29 @@ class Core:
         `copies` are those of the frame that was the input, if one was.
         """
         now = time.monotonic_ns()
-        self._note_arrivals(output, copies, now)
-        for arrival in output.ready:
-            held_for = (now - arrival.received_ns) / 1e9
-            self.counters["held"] += held_for > 0
-            self.runner.add(arrival, held_for)
-        for dot in output.settled:
-            self.settlements.note(dot.seq)
+        if output.received or output.duplicates or output.conflicts:
+            self._note_arrivals(output, copies, now)
+        if output.ready:
+            for arrival in output.ready:
+                held_ns = now - arrival.received_ns
+                self.counters.held += held_ns > 0
+                self.runner.add(arrival, held_ns / 1e9)
+            self.runner.pump()
         for peer in output.transmit:
             self.transmit_wakes[peer].set()
         for origin in output.report:
             if (wake := self.report_wakes.get(origin.name)) is not None:
                 wake.set()
         if output.settled:
+            for dot in output.settled:
+                self.settlements.note(dot.seq)
             self.progress.set()
-        if output.ready:
-            self.runner.pump()
         self.room.offer()
 
     def _note_arrivals(self, output: Output, copies: Sequence[Copy], now: int) -> None:
-        self.counters["received"] += len(output.received)
-        self.counters["duplicates"] += len(output.duplicates)
-        self.counters["conflicts"] += len(output.conflicts)
+        self.counters.received += len(output.received)
+        self.counters.duplicates += len(output.duplicates)
+        self.counters.conflicts += len(output.conflicts)
         for arrival in output.received:
             arrival.received_ns = now
             if self.trace is not None:
@@ -205,7 +241,10 @@ class Core:
         arrival = handling.arrival
         if not arrival.started:
             self.engine.start(arrival)
-        self.counters["delivered" if handling.attempt == 1 else "retried"] += 1
+        if handling.attempt == 1:
+            self.counters.delivered += 1
+        else:
+            self.counters.retried += 1
         if self.trace is not None:
             self._write_arrival("deliver", arrival, handling)
 
@@ -218,7 +257,7 @@ class Core:
     def dropped(self, handling: Handling, reason: str) -> None:
         """The message goes to the dead letters, which settles it."""
         arrival = handling.arrival
-        self.counters["dead_lettered"] += 1
+        self.counters.dead_lettered += 1
         log.warning("%s (%s) goes to the dead letters: %s", arrival.dot, arrival.copy.subject, reason)
         if self.trace is not None:
             self._write_arrival("drop", arrival)
@@ -229,7 +268,7 @@ class Core:
         self._finish(arrival)
 
     def _finish(self, arrival: Arrival) -> None:
-        self.counters["settled"] += 1
+        self.counters.settled += 1
         self.apply(self.engine.finish(arrival))
         self.progress.set()
 

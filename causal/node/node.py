@@ -221,7 +221,8 @@ class Node:
         names = (to,) if isinstance(to, str) else tuple(to)
         validate_subject(subject)
         payload = encode_payload(body, key, headers, self.config.body_max_bytes)
-        return await core.send(names, subject, payload, timeout)
+        dot = core.send_nowait(names, subject, payload)
+        return await core.send_when_room(names, subject, payload, timeout) if dot is None else dot
 
     async def settled(self, *dots: Dot, timeout: float | None = None) -> None:
         """Return once these messages, or without any all that were sent so far, are settled everywhere.

@@ -17,6 +17,10 @@ _DEPTH_MAX = 256
 """Nesting that MessagePack's C implementation packs safely."""
 
 
+_PLAIN: bytes = msgpack.packb([None, {}])
+"""How a payload begins that has neither key nor headers, as most do."""
+
+
 class Payload(NamedTuple):
     """What the application put into a message."""
 
@@ -30,14 +34,7 @@ def encode_payload(body: object, key: str | None, headers: Mapping[str, str] | N
 
     Raises `BodyError` with the path of what MessagePack cannot say, or if something is too large.
     """
-    _check_key(key)
-    pairs: dict[Any, Any] = dict(headers or {})
-    if not _is_text(pairs):
-        name = next(n for n, value in pairs.items() if not (isinstance(n, str) and isinstance(value, str)))
-        raise BodyError(f"headers[{name!r}]", "is not text: headers map str to str")
-    start = _pack([key, pairs], "headers")
-    if len(start) > HEADERS_BYTES_MAX + KEY_BYTES_MAX:
-        raise BodyError("headers", f"take {len(start)} bytes, more than {HEADERS_BYTES_MAX}")
+    start = _PLAIN if key is None and not headers else _pack_head(key, headers)
     packed = _pack(body, "body")
     if len(packed) > body_max_bytes:
         raise BodyError(
@@ -48,9 +45,23 @@ def encode_payload(body: object, key: str | None, headers: Mapping[str, str] | N
     return start + packed
 
 
+def _pack_head(key: str | None, headers: Mapping[str, str] | None) -> bytes:
+    _check_key(key)
+    pairs: dict[Any, Any] = dict(headers or {})
+    if not _is_text(pairs):
+        name = next(n for n, value in pairs.items() if not (isinstance(n, str) and isinstance(value, str)))
+        raise BodyError(f"headers[{name!r}]", "is not text: headers map str to str")
+    start = _pack([key, pairs], "headers")
+    if len(start) > HEADERS_BYTES_MAX + KEY_BYTES_MAX:
+        raise BodyError("headers", f"take {len(start)} bytes, more than {HEADERS_BYTES_MAX}")
+    return start
+
+
 def decode_payload(payload: bytes) -> Payload:
     """The inverse of `encode_payload`; tuples come back as lists, datetimes in UTC. Raises `ProtocolError`."""
     try:
+        if payload.startswith(_PLAIN):
+            return Payload(None, {}, msgpack.unpackb(payload[len(_PLAIN) :], timestamp=3, strict_map_key=False))
         unpacker = msgpack.Unpacker(None, timestamp=3, strict_map_key=False, max_buffer_size=len(payload) or 1)
         unpacker.feed(payload)
         (key, headers), body = unpacker.unpack(), unpacker.unpack()
@@ -77,7 +88,7 @@ def _check_key(key: object) -> None:
 
 def _pack(value: object, name: str) -> bytes:
     try:
-        packed = bytes(msgpack.packb(value, datetime=True))
+        packed: bytes = msgpack.packb(value, datetime=True)
         if isinstance(value, dict | list | tuple | dt.datetime):
             # Some values can be packed and not unpacked (a tuple as a map's key): say so here, not at the peer.
             msgpack.unpackb(packed, timestamp=3, strict_map_key=False)

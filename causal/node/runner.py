@@ -20,7 +20,7 @@ from causal.ordering.holdback import Arrival
 
 log = logging.getLogger("causal")
 
-BURST = 128
+BURST = 256
 """Messages begun (or dead-lettered) before the event loop gets its turn: a few milliseconds."""
 
 CANCEL_SECONDS = 5.0
@@ -175,12 +175,13 @@ class HandlerRunner:
     async def _work(self) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self._called = False
         while not self.closing:
-            self._called = False
             if not self.ready:
                 rest = task.get_loop().create_future()
                 self._idle.append(rest)
                 await rest
+                self._called = False
             elif self._begun >= BURST:
                 await self._pause()
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -45,7 +46,7 @@ def snapshot(
         },
         "incarnations": dict(engine.settlement.latest),
         "dead_letters": {"kept": len(core.dead_letters), "total": core.dead_letters.total},
-        "counters": dict(core.counters),
+        "counters": {"sent": engine.last_seq, **dataclasses.asdict(core.counters)},
         "stamps": {
             "copies": sum(streams.stamp_copies for streams in outbound.values()),
             "bytes": sum(streams.stamp_bytes for streams in outbound.values()),

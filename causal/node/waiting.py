@@ -44,6 +44,10 @@ class Room:
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
+    def is_contended(self, destinations: Destinations) -> bool:
+        """Whether a send to there must wait behind others, or is refused as the node closes."""
+        return destinations in self._queues or self._closed is not None
+
     async def wait(self, destinations: Destinations, size: int, timeout: float | None) -> None:
         """Return when the send can be made, which the caller must do before its next await.
 

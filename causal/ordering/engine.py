@@ -28,7 +28,7 @@ from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import REPORTS_MAX, Stability
 from causal.ordering.stamp import NO_DOTS, Copy, Dots, Stamp, size_of
-from causal.ordering.validation import validate, validate_credit
+from causal.ordering.validation import validate, validate_credit, validate_welcome
 from causal.ordering.verdict import Ordering
 
 
@@ -110,6 +110,12 @@ class Engine:
         obstacle = self.obstacle(destinations, len(payload), urgent=urgent)
         if obstacle is not None:
             raise BackpressureError(obstacle)
+        return self.commit(destinations, subject, payload, now_ms)
+
+    def commit(
+        self, destinations: tuple[str, ...], subject: str, payload: bytes, now_ms: int
+    ) -> tuple[Dot, Output]:
+        """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`."""
         self._prune()
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
@@ -161,15 +167,7 @@ class Engine:
         Raises `ProtocolError` if another node answered, or one that claims what was never sent.
         """
         link = self.outbound[peer]
-        if link.connected:
-            raise ProtocolError(f"{peer} says Welcome twice on one stream")
-        if welcome.receiver.name != peer:
-            raise ProtocolError(f"dialled {peer}, but {welcome.receiver.name} answered: check the address in peers=")
-        claimed = max((welcome.received_to, *welcome.beyond, *welcome.unsettled))
-        if welcome.known and claimed > link.last_sent:
-            raise ProtocolError(f"{peer} claims to have received message {claimed}, which was never sent to it")
-        if self.settlement.is_gone(welcome.receiver):
-            raise ProtocolError(f"{welcome.receiver} answered, but a later incarnation of it has been here")
+        validate_welcome(link, welcome, gone=self.settlement.is_gone(welcome.receiver))
         self.accepted = True
         output = Output()
         output.transmit.add(peer)
@@ -192,8 +190,7 @@ class Engine:
         base = link.base() if link.needs_base else None
         link.needs_base = False
         copies = link.take(self.config.frame_messages, self.config.frame_bytes)
-        for copy in copies:
-            self.stability.told(link, copy)
+        self.stability.told(link, copies)
         questions = tuple(sorted(link.questions))
         link.questions.clear()
         return SenderFrame(
@@ -210,7 +207,7 @@ class Engine:
         output = Output()
         if not link.connected:
             return output
-        if frame.received > link.frames_sent or any(seq > link.last_sent for seq in frame.settled):
+        if frame.received > link.frames_sent or max(frame.settled, default=0) > link.last_sent:
             raise ProtocolError(f"{peer} reports on something that was never sent to it")
         for seq in frame.settled:
             self._settled_at(link, seq, output)

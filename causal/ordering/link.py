@@ -10,7 +10,7 @@ from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, StableNumber, Welcome
 from causal.ordering.holdback import Arrival
-from causal.ordering.stamp import Copy
+from causal.ordering.stamp import Copy, size_of
 
 DIGESTS_MAX = 1024
 """How many settled messages of a link are remembered by digest, to tell a duplicate from a reused dot."""
@@ -116,13 +116,11 @@ class OutboundLink:
         """
         copies: list[Copy] = []
         size = 0
-        while len(copies) < messages_max and size < bytes_max:
-            copy = self._first()
-            if copy is None:
-                break
+        while len(copies) < messages_max and size < bytes_max and (copy := self._first()) is not None:
+            stamp = copy.stamp
             payload = len(copy.payload)
-            stamp_dots = len(copy.stamp.after) + sum(map(len, copy.stamp.elsewhere.values()))
-            size += payload + 64 + 24 * (stamp_dots + len(copy.stamp.clock or ()))
+            dots = len(stamp.after) + (size_of(stamp.elsewhere) if stamp.elsewhere else 0) + len(stamp.clock or ())
+            size += payload + 64 + 24 * dots
             if copies and size > bytes_max:
                 break
             self.queue.popleft()

@@ -8,6 +8,7 @@ same if their code points are the same.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from causal.errors import InvalidNameError, SubjectError
 
@@ -58,7 +59,16 @@ def validate_subject(subject: object) -> str:
     A subject is 1 to 256 bytes of UTF-8: tokens joined by dots, none empty, without `*` and `>` (they belong
     to patterns), white space, control and invisible characters.
     """
-    return _dotted(subject, "subject", _NOT_IN_SUBJECT, "'*', '>' (only patterns have them), ")
+    if not isinstance(subject, str):
+        raise SubjectError(f"a subject is a str, not {type(subject).__name__}")
+    _check_subject(subject)
+    return subject
+
+
+@lru_cache(maxsize=4096)
+def _check_subject(subject: str) -> None:
+    """Remembered, since every message names one, and most name the same few."""
+    _dotted(subject, "subject", _NOT_IN_SUBJECT, "'*', '>' (only patterns have them), ")
 
 
 def validate_pattern(pattern: object) -> str:

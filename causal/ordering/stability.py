@@ -11,6 +11,8 @@ and does not know asks on, against the direction of the links, so that the answe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from causal.ordering.context import CausalContext
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import StableNumber
@@ -60,13 +62,18 @@ class Stability:
             self.moved(self._me)
         return report
 
-    def told(self, link: OutboundLink, copy: Copy) -> None:
-        """A copy goes to this receiver: it is owed the stable numbers of the origins that the copy names."""
-        link.told[self._me] = max(link.told.get(self._me, 0), copy.seq)
-        for dots in copy.stamp.elsewhere.values():
-            for origin, seq in dots.items():
-                if origin.name != link.peer or origin.incarnation != link.incarnation:
-                    self.watched(link, origin, seq)
+    def told(self, link: OutboundLink, copies: Sequence[Copy]) -> None:
+        """Copies go to this receiver: it is owed the stable numbers of the origins that they name."""
+        latest = link.told.get(self._me, 0)
+        for copy in copies:
+            if copy.seq > latest:
+                latest = copy.seq
+            for dots in copy.stamp.elsewhere.values():
+                for origin, seq in dots.items():
+                    if origin.name != link.peer or origin.incarnation != link.incarnation:
+                        self.watched(link, origin, seq)
+        if copies:
+            link.told[self._me] = latest
 
     def watched(self, link: OutboundLink, origin: NodeId, seq: int) -> None:
         """This receiver waits for the stable number of `origin` to reach `seq`."""

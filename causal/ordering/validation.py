@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from causal.errors import ProtocolError
 from causal.ordering.dot import NodeId
-from causal.ordering.frames import Base, SenderFrame, StableNumber
-from causal.ordering.link import InboundLink, Received
+from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
+from causal.ordering.link import InboundLink, OutboundLink, Received
 from causal.ordering.stamp import Copy, Dots, size_of
 
 
@@ -29,6 +29,23 @@ def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, d
     for dot in frame.questions:
         if dot.origin == link.origin or (dot.origin == me and dot.seq > last_seq):
             raise ProtocolError(f"{link.origin} asks about {dot}")
+
+
+def validate_welcome(link: OutboundLink, welcome: Welcome, *, gone: bool) -> None:
+    """Raise `ProtocolError` if another node answered than was dialled, or one that claims what was never sent.
+
+    `gone`: a later incarnation of whoever answered has been here.
+    """
+    receiver = welcome.receiver
+    if link.connected:
+        raise ProtocolError(f"{link.peer} says Welcome twice on one stream")
+    if receiver.name != link.peer:
+        raise ProtocolError(f"dialled {link.peer}, but {receiver.name} answered: check the address in peers=")
+    claimed = max((welcome.received_to, *welcome.beyond, *welcome.unsettled))
+    if welcome.known and claimed > link.last_sent:
+        raise ProtocolError(f"{link.peer} claims to have received message {claimed}, which was never sent to it")
+    if gone:
+        raise ProtocolError(f"{receiver} answered, but a later incarnation of it has been here")
 
 
 def validate_credit(link: InboundLink, copies: tuple[Copy, ...], window_messages: int) -> None:
@@ -55,14 +72,16 @@ def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_m
     seq, stamp = copy.seq, copy.stamp
     if not 0 <= stamp.previous < seq:
         raise ProtocolError(f"message {origin}/{seq} cannot follow {stamp.previous} on its link")
-    dots = len(stamp.after) + size_of(stamp.elsewhere)
+    dots = len(stamp.after) + (size_of(stamp.elsewhere) if stamp.elsewhere else 0)
     if dots > dots_max:
         raise ProtocolError(f"stamp of {origin}/{seq} lists {dots} dots, more than {dots_max}")
-    if stamp.after.get(origin, 0) >= seq:
-        raise ProtocolError(f"message {origin}/{seq} depends on itself or on a later one")
-    if stamp.after.get(me, 0) > last_seq:
-        raise ProtocolError(f"message {origin}/{seq} depends on {me}/{stamp.after[me]}, which was never sent")
-    _validate_dots(origin, seq, stamp.after, {})
+    for other, number in stamp.after.items():
+        if number <= 0:
+            raise ProtocolError(f"stamp of {origin}/{seq} lists the impossible dot {other}/{number}")
+        if number >= seq and other == origin:
+            raise ProtocolError(f"message {origin}/{seq} depends on itself or on a later one")
+        if number > last_seq and other == me:
+            raise ProtocolError(f"message {origin}/{seq} depends on {me}/{number}, which was never sent")
     for destination, elsewhere in stamp.elsewhere.items():
         _validate_dots(origin, seq, elsewhere, {origin: seq, me: last_seq})
         if not destination:

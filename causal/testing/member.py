@@ -126,6 +126,10 @@ class Member:
         """This node's physical clock."""
         return EPOCH_MS + self._timeline.now // MS + self.skew_ms + self.drift
 
+    def knows(self, name: str) -> int:
+        """The latest incarnation of a name that this node has heard."""
+        return self.engine.settlement.latest.get(name, 0)
+
     def ordering_of(self, subject: str) -> Ordering:
         """How this node orders a subject."""
         return Ordering.NONE if subject in self._unordered else Ordering.CAUSAL

@@ -173,13 +173,18 @@ class Simulation:
 
     def _crash(self) -> None:
         member = self.members[self.random.choice(self._names)]
+        if self.random.random() < 0.7:  # rather one with much that can get lost
+            member = max(self.members.values(), key=lambda each: len(each.engine.unsettled) if each.up else -1)
         if not member.up:
             return
         member.crash()
-        # A clock may have gone back, so that the next incarnation is not the higher one: peers will say so. But
-        # no clock shows the millisecond of an earlier start again.
-        step = self.random.randint(1, 1_000_000)
-        incarnation = member.incarnation + (step if self.random.random() < 0.8 else -step)
+        # A clock may have gone back, so that the next incarnation is not the higher one: peers will say so, if they
+        # know. Where none does, who waits for a dot of the former incarnation waits until the next restart.
+        others = [self.members[name] for name in self._names if name != member.name]
+        known = all(other.knows(member.name) == member.incarnation for other in others)
+        back = known and self.plan.crashes == 1 and self.random.random() < 0.5
+        step = self.random.randint(1, 1_000_000)  # no clock shows the millisecond of an earlier start again
+        incarnation = member.incarnation + (-step if back else step)
         self.timeline.after(self.random.randrange(100 * MS), member.restart, incarnation)
 
     def _step_back(self) -> None:

@@ -81,7 +81,7 @@ async def stuck_report(cluster: Cluster, node: Node) -> RawSender:
     assert core is not None
     await until(lambda: stream.writing, "a heartbeat that finds no room")
     await sender.say(sender.copy(1), base=True)
-    await until(lambda: core.counters["settled"] == 1)
+    await until(lambda: core.counters.settled == 1)
     return sender
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from causal.ordering import EngineConfig, NodeId
-from causal.ordering.counts import SendCounts
+from causal.ordering.counts import SendCounts, may_count
 from tests.ordering.links import Net
 
 ME = NodeId("S1", 5)
@@ -105,3 +105,13 @@ def test_message_without_a_clock_is_delivered_in_order_and_leaves_the_receiver_w
     net.carry("S1", "S2")
     assert s2.handle_all() == dots
     assert s2.arrivals[dots[0]].copy.stamp.clock is None
+
+
+def test_clock_that_is_missing_or_of_a_later_incarnation_may_count_anything() -> None:
+    clock = {NodeId("S1", 1): 5, NodeId("S2", 2): 1}
+    assert may_count(clock, NodeId("S1", 1), 5)
+    assert not may_count(clock, NodeId("S1", 1), 6)
+    assert not may_count(clock, NodeId("S1", 2), 1)
+    assert may_count(clock, NodeId("S2", 1), 9)
+    assert not may_count(clock, NodeId("S3", 1), 1)
+    assert may_count(None, NodeId("S3", 1), 1)

@@ -304,6 +304,51 @@ def test_none_message_dropped_behind_a_lost_dot_settles_when_the_loss_is_known()
     assert s3.arrivals[loose].verdict.kind is VerdictKind.UNORDERED
 
 
+def test_loss_that_only_a_none_message_followed_is_told_to_the_first_that_follows_it() -> None:
+    net = Net("S1", "S2", "S3")
+    s1, s2, s3 = net
+    lost, trigger = s1.send("S3"), s1.send("S2")
+    unrelated = s2.send("S3")
+    net.carry("S1", "S2")
+    s2.handle(trigger)
+    s2.send("S3", subject="none")
+    net.carry("S2", "S3")
+    s3.handle_all()
+    net.restart("S1")
+    net.connect("S1", "S3")
+    net.answer("S2", "S3")
+    first, second = s2.send("S3"), s2.send("S3")
+    net.carry("S2", "S3")
+    s3.handle_all()
+    verdicts = {dot: s3.arrivals[dot].verdict.missing for dot in (unrelated, first, second)}
+    assert verdicts == {unrelated: (), first: (lost,), second: ()}
+
+
+def test_loss_of_which_nothing_followed_yet_is_told_only_to_what_follows_it() -> None:
+    net = Net("S1", "S2", "S3", "S4")
+    s1, s2, s3, s4 = net
+    lost, trigger = s1.send("S3"), s1.send("S2")
+    net.carry("S1", "S2")
+    s2.handle(trigger)
+    s3.engine.delivery.leave_untold(lost)
+    concurrent, effect = s4.send("S3"), s2.send("S3")
+    net.restart("S1")
+    net.connect("S1", "S3")
+    net.carry("S4", "S3")
+    net.carry("S2", "S3")
+    s3.handle_all()
+    assert s3.arrivals[concurrent].verdict.missing == ()
+    assert s3.arrivals[effect].verdict.missing == (lost,)
+
+
+def test_losses_that_nobody_could_be_told_of_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("causal.ordering.delivery.UNTOLD_MAX", 2)
+    s1, s2 = Net("S1", "S2")
+    for seq in (1, 2, 3):
+        s2.engine.delivery.leave_untold(Dot("S9", 1, seq))
+    assert [*s2.engine.delivery._untold] == [Dot("S9", 1, 2), Dot("S9", 1, 3)]
+
+
 def test_own_message_that_follows_a_lost_dot_settles_when_the_loss_is_known() -> None:
     net = Net("S1", "S2")
     s1, s2 = net

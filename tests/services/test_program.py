@@ -38,7 +38,7 @@ async def test_read_lines_of_a_file_gives_its_lines(tmp_path: Path) -> None:
     assert await read(str(path)) == ["first", "secönd"]
 
 
-def test_read_lines_of_standard_input_takes_a_pipe_and_a_file(tmp_path: Path) -> None:
+def test_read_lines_of_standard_input_takes_a_pipe_a_file_and_nothing(tmp_path: Path) -> None:
     code = (
         "import asyncio\n"
         "from services import program\n"
@@ -50,15 +50,20 @@ def test_read_lines_of_standard_input_takes_a_pipe_and_a_file(tmp_path: Path) ->
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     path = tmp_path / "lines"
     path.write_text("one\ntwo\n")
+    nothing = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=20, check=True
+    )
     piped = subprocess.run(command, input="one\ntwo\n", capture_output=True, text=True, env=environment, check=True)
     with path.open() as file:
         redirected = subprocess.run(command, stdin=file, capture_output=True, text=True, env=environment, check=True)
     assert piped.stdout == redirected.stdout == "['one', 'two']\n"
+    assert nothing.stdout == "[]\n"
 
 
 def test_options_go_before_the_environment_which_goes_before_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in [name for name in os.environ if name.startswith("CAUSAL_")]:
-        monkeypatch.delenv(variable)
+    for setting in program.SETTINGS:  # set and unset, so that what the program sets is unset after the test
+        monkeypatch.setenv(f"CAUSAL_{setting.upper()}", "")
+        monkeypatch.delenv(f"CAUSAL_{setting.upper()}")
     monkeypatch.setenv("CAUSAL_LISTEN", "127.0.0.1:7101")
     monkeypatch.setenv("CAUSAL_PEERS", "S2=127.0.0.1:7102")
     parser = program.options("S1", name="S1", listen="127.0.0.1:7001", peers="S2=127.0.0.1:7002")

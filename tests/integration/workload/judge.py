@@ -52,8 +52,8 @@ def lives_of_trace(node: str, path: Path) -> list[Life]:
         kind = _TRACE_KINDS.get(line["event"])
         if kind is not None:
             life = lives.setdefault(line["incarnation"], Life(node, line["incarnation"]))
-            to, missing = tuple(line.get("to") or ()), tuple(line.get("missing") or ())
-            life.steps.append(Step(line["at"], kind, line["id"], to, missing))
+            named = tuple(line.get("missing") or ())
+            life.steps.append(Step(line["at"], kind, line["id"], tuple(line.get("to") or ()), named))
     return [lives[incarnation] for incarnation in sorted(lives)]
 
 
@@ -368,10 +368,8 @@ class _Replayed:
         for id_ in court.named[node]:
             # A verdict names messages whose sends have been replayed: they are in the past of this one.
             excuse |= court.bit.get(id_, 0) | court.past.get(id_, 0)
-        for forgiven, pairs in (
-            (early & excuse, court.findings.excused),
-            (early & ~excuse, court.findings.violations),
-        ):
+        found = court.findings
+        for forgiven, pairs in ((early & excuse, found.excused), (early & ~excuse, found.violations)):
             pairs += [Pair(node, earlier, step.id) for earlier in court.messages_of(forgiven)]
 
     def _measure(self, step: Step) -> None:
