@@ -16,44 +16,52 @@ from causal.ordering.verdict import Verdict
 class Message:
     """One message, delivered to one handler."""
 
-    __slots__ = (
-        "_clock",
-        "after",
-        "attempt",
-        "body",
-        "headers",
-        "held_for",
-        "id",
-        "key",
-        "subject",
-        "timestamp",
-        "verdict",
-    )
+    __slots__ = ("_arrival", "attempt", "body", "headers", "held_for", "key")
 
     def __init__(self, arrival: Arrival, payload: Payload, held_for: float, attempt: int) -> None:
-        stamp = arrival.copy.stamp
-        self.id: Dot = arrival.dot
-        """Its dot, the same at every destination; `str(id)` is `sender/incarnation/seq`."""
-        self.subject: str = arrival.copy.subject
-        self.body: Any = payload.body
-        self.headers: dict[str, str] = payload.headers
-        self.key: str | None = payload.key
-        self.timestamp = HybridTimestamp.from_int(stamp.timestamp)
-        """The hybrid logical clock of the send."""
-        self.after: tuple[Dot, ...] = tuple(dots_of(stamp.after))
-        """What had to be settled here before this message."""
-        self.verdict: Verdict = arrival.verdict
-        """How it was released: inside the guarantee, or why not."""
+        self._arrival = arrival
+        self.key: str | None
+        self.headers: dict[str, str]
+        self.body: Any
+        self.key, self.headers, self.body = payload
         self.held_for = held_for
         """Seconds that it was held back; 0.0 if it was ready as it came."""
         self.attempt = attempt
         """Which run of the handler this is, from 1."""
-        self._clock: Clock | None = stamp.clock
+
+    @property
+    def id(self) -> Dot:
+        """Its dot, the same at every destination; `str(id)` is `sender/incarnation/seq`."""
+        return self._arrival.dot
+
+    @property
+    def subject(self) -> str:
+        """What it was sent under."""
+        return self._arrival.copy.subject
+
+    @property
+    def timestamp(self) -> HybridTimestamp:
+        """The hybrid logical clock of the send."""
+        return HybridTimestamp.from_int(self._arrival.copy.stamp.timestamp)
+
+    @property
+    def after(self) -> tuple[Dot, ...]:
+        """What had to be settled here before this message."""
+        return tuple(dots_of(self._arrival.copy.stamp.after))
+
+    @property
+    def verdict(self) -> Verdict:
+        """How it was released: inside the guarantee, or why not."""
+        return self._arrival.verdict
+
+    @property
+    def _clock(self) -> Clock | None:
+        return self._arrival.copy.stamp.clock
 
     @property
     def sender(self) -> str:
         """Name of the node that sent it."""
-        return self.id.name
+        return self._arrival.origin.name
 
     @property
     def sent_at(self) -> dt.datetime:

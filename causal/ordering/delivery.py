@@ -89,17 +89,21 @@ class Delivery:
 
     def _release_after(self, arrival: Arrival, output: Output) -> None:
         """This message need not be waited for any more: those registered under it look for their next dot."""
-        passed = deque([arrival])
-        while passed:
-            first = passed.popleft()
-            for waiting in self.holdback.release(first.origin, first.copy.seq):
+        passed: deque[Arrival] | None = None
+        while True:
+            for waiting in self.holdback.release(arrival.origin, arrival.copy.seq):
                 if self._take_turn(waiting, output):
+                    passed = passed or deque()
                     passed.append(waiting)
+            if not passed:
+                return
+            arrival = passed.popleft()
 
     def _take_turn(self, arrival: Arrival, output: Output) -> bool:
         """Look for a dot to wait for; without one it is the arrival's turn. Returns whether it has passed by it."""
-        while arrival.looked_at < len(arrival.after):
-            origin, seq = arrival.after[arrival.looked_at]
+        after = arrival.after
+        while arrival.looked_at < len(after):
+            origin, seq = after[arrival.looked_at]
             missing = self.settlement.missing_here(origin, seq)
             if missing > MET:
                 self.holdback.hold(arrival, origin, missing, absent=not self.settlement.is_here(origin, missing))
@@ -110,7 +114,7 @@ class Delivery:
         if self._untold or arrival.lost:
             self._tell_losses(arrival)
         arrival.in_turn = True
-        arrival.waits_for = None
+        arrival.held_under = None
         if arrival.finished:
             self._settle(arrival, output)
         elif arrival.ordering is Ordering.CAUSAL:

@@ -379,9 +379,10 @@ class Engine:
 
         The effects go into `output` if one is given: so many messages can be finished for one reaction.
         """
-        output = output or Output()
+        if output is None:
+            output = Output()
         self.delivery.finish(arrival, output)
-        if arrival.passed:
+        if arrival.passed and self.context.pending:
             self.context.forget(self.me.name, arrival.origin, arrival.copy.seq)
         if arrival.origin is self.me:
             self._settle_own(output)

@@ -22,6 +22,7 @@ class Arrival:
         "after",
         "copy",
         "finished",
+        "held_under",
         "in_turn",
         "looked_at",
         "lost",
@@ -30,7 +31,6 @@ class Arrival:
         "passed",
         "received_ns",
         "started",
-        "waits_for",
     )
 
     def __init__(self, origin: NodeId, copy: Copy, ordering: Ordering) -> None:
@@ -44,8 +44,8 @@ class Arrival:
         """Whether those that follow this message need not wait for it any more."""
         self.lost: tuple[Dot, ...] = ()
         """Predecessors that can never come."""
-        self.waits_for: Dot | None = None
-        """The one missing dot under which this copy is registered."""
+        self.held_under: tuple[NodeId, int] | None = None
+        """The one missing dot under which this copy is registered, as origin and seq."""
         self.after = tuple(copy.stamp.after.items())
         self.looked_at = 0
         """How many of `after` are settled here: they stay so and are not looked at again."""
@@ -55,6 +55,14 @@ class Arrival:
     @property
     def dot(self) -> Dot:
         return Dot(self.origin.name, self.origin.incarnation, self.copy.seq)
+
+    @property
+    def waits_for(self) -> Dot | None:
+        """The one missing dot that this copy waits for; None if it is not held."""
+        if self.held_under is None:
+            return None
+        origin, seq = self.held_under
+        return Dot(origin.name, origin.incarnation, seq)
 
     def add_lost(self, *dots: Dot) -> None:
         """Note predecessors that can never come, each once."""
@@ -85,8 +93,15 @@ class HoldBackQueue:
 
     def hold(self, arrival: Arrival, origin: NodeId, seq: int, *, absent: bool = True) -> None:
         """Register an arrival under the dot that it waits for; `absent`: that one has not been received."""
-        arrival.waits_for = Dot(origin.name, origin.incarnation, seq)
-        self._waiting.setdefault(origin, {}).setdefault(seq, []).append(arrival)
+        arrival.held_under = (origin, seq)
+        by_seq = self._waiting.get(origin)
+        if by_seq is None:
+            by_seq = self._waiting[origin] = {}
+        arrivals = by_seq.get(seq)
+        if arrivals is None:
+            by_seq[seq] = [arrival]
+        else:
+            arrivals.append(arrival)
         if absent:
             self.note_absent(origin, seq)
 
