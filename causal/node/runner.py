@@ -121,8 +121,9 @@ class HandlerRunner:
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
         """Wakes a worker that has nothing to do; the last one that went to rest first, it is warm."""
-        self._called = False
-        """A worker has been called and is not there yet: one is enough, it calls the next."""
+        self._coming = 0
+        """Workers that will look for something ready by themselves: called, in a pause, or about to finish. One is
+        enough, it calls the next before it enters a handler."""
         self._begun = 0
         """Messages begun in this burst, by all workers together."""
         self._breath: asyncio.Future[None] | None = None
@@ -134,13 +135,13 @@ class HandlerRunner:
 
     def pump(self) -> None:
         """See to it that what is ready is begun, as far as there is room."""
-        if self._called or not self.ready or self._breath is not None or self.closing:
+        if self._coming or not self.ready or self.closing:
             return
         if self._idle:
-            self._called = True
+            self._coming += 1
             self._idle.pop().set_result(None)
         elif len(self._workers) < self._concurrency:
-            self._called = True
+            self._coming += 1
             worker = self._spawn(self._work(), context=self._base.copy())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
@@ -175,13 +176,13 @@ class HandlerRunner:
     async def _work(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._called = False
+        self._coming -= 1
         while not self.closing:
             if not self.ready:
                 rest = task.get_loop().create_future()
                 self._idle.append(rest)
                 await rest
-                self._called = False
+                self._coming -= 1
             elif self._begun >= BURST:
                 await self._pause()
             else:
@@ -198,7 +199,9 @@ class HandlerRunner:
             loop = asyncio.get_running_loop()
             self._breath = loop.create_future()
             loop.call_soon(self._end_pause, self._breath)
+        self._coming += 1
         await asyncio.shield(self._breath)
+        self._coming -= 1
 
     def _end_pause(self, breath: asyncio.Future[None]) -> None:
         self._begun, self._breath = 0, None
@@ -249,7 +252,9 @@ class HandlerRunner:
         if task.cancelling() and not self.closing:
             await _withdraw_cancellation(task)
         if error is None:
+            self._coming += 1
             self._effects.finished(handling)
+            self._coming -= 1
         elif not self.closing:
             self._retry(handling, subscription, error)
 
