@@ -96,9 +96,7 @@ class HybridClock:
         0 suits nodes that share one physical clock. Raises `ConfigurationError` if it is not an int from 0.
         """
         if type(drift_max_ms) is not int or drift_max_ms < 0:
-            raise ConfigurationError(
-                f"drift_max_ms is an int of 0 or more (milliseconds), not {drift_max_ms!r}"
-            )
+            raise ConfigurationError(f"drift_max_ms is an int of 0 or more (milliseconds), not {drift_max_ms!r}")
         self.drift_max_ms = drift_max_ms
         self._last = int(last)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from causal.errors import ConfigurationError, HandlerError
 from causal.node.message import Message
 from causal.ordering.names import validate_pattern
 from causal.ordering.verdict import Ordering
 
-Handler = Callable[[Message], Coroutine[Any, Any, object]]
+Handler = Callable[[Message], Awaitable[object]]
 """Takes a message; must return None in this version (replies come later)."""
 
 _REMEMBERED_MAX = 4096

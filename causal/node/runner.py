@@ -7,9 +7,10 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
-from types import coroutine
+from types import CoroutineType, coroutine
 from typing import Any, Protocol
 
 from causal.errors import HandlerError, ProtocolError
@@ -234,7 +235,8 @@ class HandlerRunner:
         message = Message(handling.arrival, handling.payload, handling.held_for, handling.attempt)
         error: BaseException | None = None
         try:
-            result = await _inside(context, subscription.handler(message))
+            handler = subscription.handler(message)
+            result = await _inside(context, handler if isinstance(handler, CoroutineType) else _awaiting(handler))
             if result is not None:
                 raise HandlerError(
                     f"handler for {subscription.pattern!r} returned {type(result).__name__}; it must return None"
@@ -281,11 +283,14 @@ class HandlerRunner:
         self.pump()
 
 
+async def _awaiting(awaitable: Awaitable[object]) -> object:
+    """What a decorated handler returned in place of a coroutine."""
+    return await awaitable
+
+
 async def _withdraw_cancellation(task: asyncio.Task[None]) -> None:
     """A handler has cancelled the task that it ran in: that was meant for the handler, not for the next one."""
-    try:
+    with suppress(asyncio.CancelledError):
         await asyncio.sleep(0)  # where a cancellation that nobody has noticed yet comes out
-    except asyncio.CancelledError:
-        pass
     while task.cancelling():
         task.uncancel()

@@ -15,7 +15,6 @@ from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stamp import Copy
 from causal.ordering.verdict import Ordering
 
-
 UNTOLD_MAX = 4096
 """Lost messages remembered until a verdict names them; the oldest go first."""
 

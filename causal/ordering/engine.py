@@ -112,9 +112,7 @@ class Engine:
             raise BackpressureError(obstacle)
         return self.commit(destinations, subject, payload, now_ms)
 
-    def commit(
-        self, destinations: tuple[str, ...], subject: str, payload: bytes, now_ms: int
-    ) -> tuple[Dot, Output]:
+    def commit(self, destinations: tuple[str, ...], subject: str, payload: bytes, now_ms: int) -> tuple[Dot, Output]:
         """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`."""
         self._prune()
         timestamp = self.hlc.tick_int(now_ms)
@@ -259,16 +257,7 @@ class Engine:
         link = self.settlement.inbound.setdefault(sender, InboundLink(sender))
         link.reset()
         link.connected = True
-        welcome = Welcome(
-            receiver=self.me,
-            known=link.based,
-            received_to=link.received.to,
-            missing=tuple(sorted(link.received.missing)),
-            beyond=tuple(sorted(link.received.beyond)),
-            unsettled=tuple(link.unsettled),
-            window_messages=self.config.window_messages,
-            window_bytes=self.config.window_bytes,
-        )
+        welcome = link.welcome(self.me, self.config.window_messages, self.config.window_bytes)
         return welcome, output
 
     def arrived(self, origin: NodeId, frame: SenderFrame, now_ms: int) -> Output:

@@ -231,6 +231,19 @@ class InboundLink:
         self.watch: dict[NodeId, int] = {}
         self.frames_received = 0
 
+    def welcome(self, me: NodeId, window_messages: int, window_bytes: int) -> Welcome:
+        """Where this receiver stands with the sender, and the credit that it gives."""
+        return Welcome(
+            receiver=me,
+            known=self.based,
+            received_to=self.received.to,
+            missing=tuple(sorted(self.received.missing)),
+            beyond=tuple(sorted(self.received.beyond)),
+            unsettled=tuple(self.unsettled),
+            window_messages=window_messages,
+            window_bytes=window_bytes,
+        )
+
     def start_at(self, base: Base) -> None:
         """Take the starting point that the sender states."""
         self.received = Received(base.last, set(base.unsettled))

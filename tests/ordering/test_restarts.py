@@ -343,7 +343,7 @@ def test_loss_of_which_nothing_followed_yet_is_told_only_to_what_follows_it() ->
 
 def test_losses_that_nobody_could_be_told_of_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("causal.ordering.delivery.UNTOLD_MAX", 2)
-    s1, s2 = Net("S1", "S2")
+    _, s2 = Net("S1", "S2")
     for seq in (1, 2, 3):
         s2.engine.delivery.leave_untold(Dot("S9", 1, seq))
     assert [*s2.engine.delivery._untold] == [Dot("S9", 1, 2), Dot("S9", 1, 3)]

@@ -160,7 +160,7 @@ def settle_out_of_turn(delivery: Delivery, arrival: Arrival, output: Output) -> 
     for other in list(delivery.holdback.release(waits_for.origin, waits_for.seq)):
         if other is not arrival:
             delivery.holdback.hold(other, waits_for.origin, waits_for.seq)
-    arrival.in_turn, arrival.waits_for = True, None
+    arrival.in_turn, arrival.held_under = True, None
 
 
 @mutant

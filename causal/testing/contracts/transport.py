@@ -335,9 +335,7 @@ class TransportContract(ABC):
                 await listener.close()
 
     @pytest.mark.parametrize("problem", [None, TransportError("gone"), RuntimeError("defect")])
-    async def test_accept_that_returns_or_raises_closes_its_connection(
-        self, problem: Exception | None
-    ) -> None:
+    async def test_accept_that_returns_or_raises_closes_its_connection(self, problem: Exception | None) -> None:
         reported: list[BaseException] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, facts: reported.append(facts["exception"]))
 
