@@ -46,8 +46,9 @@ test: $(DEV_READY) ## every test: core (with full branch coverage of clock and o
 
 .PHONY: test-core
 test-core: $(DEV_READY) ## the fast tests, with full branch coverage of clock and ordering
-	$(BIN)/python -m coverage run -m pytest -m "$(CORE)" $(ARGS)
+	$(BIN)/python -m coverage run -m pytest -q -m "$(CORE)" tests/clock tests/ordering $(ARGS)
 	$(BIN)/python -m coverage report
+	$(BIN)/python -m pytest -q -n 2 -m "$(CORE)" --ignore tests/clock --ignore tests/ordering $(ARGS)
 
 .PHONY: test-simulation
 test-simulation: $(DEV_READY) ## the engine under a simulated network: seeds and mutants

@@ -81,6 +81,7 @@ def test_readme_two_terminal_example_delivers_in_order(terminals: dict[str, Path
     assert lines[1].endswith("{S1:2}")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("ordering", "outcome"), [("causal", 0), ("none", 1)])
 def test_readme_cluster_test_passes_and_fails_under_none(tmp_path: Path, ordering: str, outcome: int) -> None:
     code = PYTHON["test_overtaking.py"]

@@ -363,13 +363,9 @@ class Engine:
             self.context.add(self.me.name, arrival.origin, arrival.copy.seq)
         self.counts.merge(stamp.clock)
 
-    def finish(self, arrival: Arrival, output: Output | None = None) -> Output:
-        """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits).
-
-        The effects go into `output` if one is given: so many messages can be finished for one reaction.
-        """
-        if output is None:
-            output = Output()
+    def finish(self, arrival: Arrival) -> Output:
+        """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits)."""
+        output = Output()
         self.delivery.finish(arrival, output)
         if arrival.passed and self.context.pending:
             self.context.forget(self.me.name, arrival.origin, arrival.copy.seq)

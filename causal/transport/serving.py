@@ -7,7 +7,7 @@ import asyncio
 from causal.errors import TransportError
 from causal.transport.base import Accept, Connection
 
-_END_SECONDS_MAX = 1.0
+_END_SECONDS_MAX = 0.5
 """How long a close waits for the tasks to end by themselves, and once more when it has cancelled them."""
 
 
@@ -27,7 +27,7 @@ class Serving:
         task.add_done_callback(self._served)
 
     async def close(self) -> None:
-        """Close every connection and see its task off, in 2 seconds at most."""
+        """Close every connection and see its task off, in a second at most."""
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))
         current = asyncio.current_task()  # Whoever serves a connection may close the listener.
         if tasks := [task for task in self._connections if task is not current]:

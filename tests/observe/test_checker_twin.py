@@ -11,6 +11,8 @@ from causal.observe.report import Report, Spread
 from tests.observe.histories import Generator
 from tests.observe.twin import Judgement, Twin
 
+pytestmark = pytest.mark.simulation
+
 SEEDS = 60
 ALL = 10_000
 CONCURRENCY = 2

@@ -12,6 +12,8 @@ import pytest
 
 from services import orders, program
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(orders.__file__).parent.parent
 
 

@@ -18,6 +18,8 @@ from causal.testing.plan import Plan
 from causal.testing.simulator import Simulation
 from tests.simulation.mutants import MUTANTS
 
+pytestmark = pytest.mark.simulation
+
 
 class Traced(History):
     """A history that also writes the trace which real nodes would have written."""

@@ -13,7 +13,7 @@ import pytest
 
 from causal.testing.simulator import main, silent_figures, simulate, simulate_many
 
-CORE_SEEDS = range(24)
+CORE_SEEDS = range(12)
 CI_SEEDS = range(1200)
 
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
-import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import grpc
-import grpc.aio
 import pytest
 
-from causal.errors import ConfigurationError, TransportError
-from causal.testing.contracts.transport import Serving, TransportContract, TransportPair, soon
-from causal.transport.base import FRAME_BYTES_MAX
-from causal.transport.grpc import METHOD, GrpcTransport
-from causal.wire.v1 import frames_pb2, link_pb2, link_pb2_grpc
+from causal.testing.contracts.transport import TransportContract, TransportPair
+from causal.transport.grpc import GrpcTransport
+
+pytestmark = pytest.mark.integration
 
 
 @dataclass

@@ -40,6 +40,7 @@ class TestMemoryTransport(TransportContract):
         yield memory_pair()
 
 
+@pytest.mark.simulation
 class TestMemoryTransportWithDelay(TransportContract):
     """Everything again when frames take a while: what is in flight must behave as what is buffered."""
 

@@ -11,6 +11,8 @@ import pytest
 
 from causal.cli.demo.proxy import CHUNK_BYTES_MAX, CHUNKS_MAX, Delay, Proxy
 
+pytestmark = pytest.mark.integration
+
 DEADLINE_S = 10.0
 
 
