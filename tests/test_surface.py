@@ -99,6 +99,7 @@ def test_import_of_the_clocks_loads_nothing_heavy() -> None:
     assert not loaded_by("from causal import HybridClock, VectorClock, CausalError").intersection(HEAVY)
 
 
+@pytest.mark.integration
 def test_cli_help_loads_nothing_heavy_and_names_its_commands() -> None:
     program = "import sys; sys.argv = ['causal', '--help']\nfrom causal.cli.__main__ import main\nmain()"
     loaded = loaded_by(program)

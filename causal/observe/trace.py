@@ -6,6 +6,7 @@ every effect that reached the world is in the file, and at most the last line is
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ class FileTrace:
         except OSError as error:
             raise ConfigurationError(f"trace {self.path}: {error.strerror}") from error
         try:
-            self._mend_tail()
+            self._mend_if_alone()
         except BaseException:
             self.close()
             raise
@@ -100,6 +101,19 @@ class FileTrace:
             if os.fstat(self._descriptor).st_size == start + written:
                 os.ftruncate(self._descriptor, start)
             raise
+
+    def _mend_if_alone(self) -> None:
+        """Mend the tail if nobody else has the file open: else a last line without end may be one being written.
+
+        A lock says so, shared by all who write; the kernel gives it back when a process dies.
+        """
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass  # somebody writes: what is unfinished is theirs to finish
+        else:
+            self._mend_tail()
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def _mend_tail(self) -> None:
         status = os.fstat(self._descriptor)

@@ -162,6 +162,7 @@ def test_version_is_that_of_the_distribution(causal: Causal) -> None:
     assert causal("--version").stdout.strip() == f"causal {version('causal-delivery')}"
 
 
+@pytest.mark.integration
 def test_check_as_a_module_in_its_own_process_exits_with_the_code(broken: list[Path]) -> None:
     command = [sys.executable, "-m", "causal", "check", *map(str, broken)]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=25)
@@ -181,6 +182,7 @@ print([name for name in ("grpc", "asyncio", "sqlite3", "google.protobuf") if nam
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["demo", "--help"], ["--version"]])
 def test_help_loads_neither_grpc_nor_asyncio(arguments: list[str]) -> None:
     run = subprocess.run(

@@ -18,6 +18,8 @@ from causal.observe.checker import check
 from causal.observe.trace import read_trace
 from tests.node.support import QUICK, Collector, out, until
 
+pytestmark = pytest.mark.integration
+
 SETTINGS: dict[str, Any] = {**QUICK, "heartbeat_interval": 0.02}
 
 

@@ -130,6 +130,7 @@ async def test_dead_letter_that_waits_keeps_its_successors_in_order() -> None:
     assert s3.dead_letters.total == 1
 
 
+@pytest.mark.simulation
 async def test_a6_chain_of_2000_dead_letters_needs_no_recursion_and_lets_the_loop_turn(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -427,6 +428,7 @@ async def test_handler_that_uses_another_node_waits_there_like_anybody_else() ->
     assert gate.left == [0, 1, 2]
 
 
+@pytest.mark.simulation
 async def test_a6_one_release_of_10000_is_linear_and_blocks_the_loop_for_50_ms_at_most() -> None:
     """10,000 messages, all of them ready at once when the one comes that they follow."""
     blocked = 1.0

@@ -150,6 +150,7 @@ def test_b7_another_subject_under_the_same_dot_is_a_conflict_too() -> None:
     assert s2.conflicts == [dot]
 
 
+@pytest.mark.simulation
 def test_c2_duplicate_older_than_all_remembered_digests_is_still_one_delivery() -> None:
     net = Net("S1", "S2", config=EngineConfig(frame_messages=5000))
     s1, s2 = net
@@ -191,6 +192,7 @@ def fan_out(held: int) -> tuple[Net, Dot]:
     return net, unblocker
 
 
+@pytest.mark.simulation
 def test_a6_one_release_that_frees_10_000_does_twice_the_work_of_5_000(monkeypatch: pytest.MonkeyPatch) -> None:
     work = []
     for held in (5_000, 10_000):
@@ -239,6 +241,7 @@ def untraced() -> Iterator[None]:
         sys.settrace(tracer)
 
 
+@pytest.mark.simulation
 def test_a6_one_release_that_frees_10_000_blocks_for_less_than_50_ms() -> None:
     taken = []
     for _ in range(3):
@@ -252,6 +255,7 @@ def test_a6_one_release_that_frees_10_000_blocks_for_less_than_50_ms() -> None:
     assert min(taken) < 0.05, taken
 
 
+@pytest.mark.simulation
 def test_a6_chain_dropped_while_it_waits_settles_without_recursion() -> None:
     net = Net("S1", "S2")
     s1, s2 = net

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from causal.errors import ProtocolError
 from causal.ordering import NodeId
 from causal.ordering.frames import Welcome
-from causal.ordering.link import OutboundLink, Received
+from causal.ordering.link import InboundLink, OutboundLink, Received
 from tests.ordering.links import copy_of, quick
 
 
@@ -273,3 +273,12 @@ def test_messages_sent_while_the_link_is_down_wait_for_the_next_stream() -> None
     assert list(link.queue) == []
     link.resume(welcome())
     assert taken(link) == [1]
+
+
+def test_digests_of_the_last_settled_messages_are_remembered_and_older_ones_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("causal.ordering.link.DIGESTS_MAX", 2)
+    link = InboundLink(NodeId("S1", 1))
+    for seq in range(1, 6):
+        link.remember(copy_of(seq, payload=b"one"))
+    again = {seq: link.contradicts(copy_of(seq, payload=b"another")) for seq in range(1, 6)}
+    assert again == {1: False, 2: False, 3: True, 4: True, 5: True}, "two at least, twice as many at most"
