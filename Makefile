@@ -58,6 +58,12 @@ test-core: $(DEV_READY) ## the fast tests, with full branch coverage of clock an
 test-simulation: $(DEV_READY) ## the engine under a simulated network: seeds and mutants
 	$(BIN)/python -m pytest -m simulation $(ARGS)
 
+SEEDS := 0:100000
+
+.PHONY: soak
+soak: $(RUN_READY) ## the simulator over many seeds, on all cores: make soak SEEDS=0:100000
+	@$(BIN)/python -m causal.testing.simulator --seeds $(SEEDS) $(ARGS)
+
 .PHONY: test-integration
 test-integration: $(DEV_READY) ## real processes over real gRPC
 	$(BIN)/python -m pytest -m integration $(ARGS)

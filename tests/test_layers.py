@@ -54,7 +54,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "msgpack": {"wire", "node"},
     "msgspec": {"wire"},
     "sortedcontainers": {"ordering"},
-    "rich": {"cli", "services"},
+    "rich": {"cli", "services", "testing"},
     "typer": {"cli", "services"},
     "pytest": {"testing"},
 }

@@ -8,9 +8,10 @@ the same run, in any process.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -227,8 +228,11 @@ def simulate(seed: int, **overrides: Any) -> Result:
     return Simulation(Plan.of(seed, **overrides)).run()
 
 
-def simulate_many(seeds: Iterable[int], jobs: int = 1) -> Result:
-    """Run many seeds; the sum of their tallies, and what was violated with the line that reproduces it."""
+def simulate_many(seeds: Iterable[int], jobs: int = 1, each: Callable[[Result], None] = lambda _: None) -> Result:
+    """Run many seeds; the sum of their tallies, and what was violated with the line that reproduces it.
+
+    `each` is told of every run as it ends, in no particular order.
+    """
     total = Result(seed=-1)
     # Not by fork: whoever calls may have threads.
     with get_context("spawn").Pool(jobs) as pool:
@@ -237,7 +241,29 @@ def simulate_many(seeds: Iterable[int], jobs: int = 1) -> Result:
             if result.violations:
                 total.violations.append(f"{reproduction(result.seed)}   # {result.violations[0]}")
             total.digest ^= result.digest
+            each(result)
     return total
+
+
+def simulate_visibly(seeds: range, jobs: int) -> Result:
+    """`simulate_many` with a progress bar on standard error, and each violation as it is found."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    shown = TextColumn("{task.fields[violations]} violations")
+    with Progress(*columns, shown, console=Console(stderr=True)) as progress:
+        task = progress.add_task("seeds", total=len(seeds), violations=0)
+        found = 0
+
+        def each(result: Result) -> None:
+            nonlocal found
+            if result.violations:
+                found += 1
+                progress.console.print(f"{reproduction(result.seed)}   # {result.violations[0]}", markup=False)
+            progress.update(task, advance=1, violations=found)
+
+        return simulate_many(seeds, jobs, each)
 
 
 def silent_figures(tally: Counter[str]) -> list[str]:
@@ -255,14 +281,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m causal.testing.simulator", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this seed and tell all about it")
     parser.add_argument("--seeds", default="0:200", help="run these, first:end (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    cores = os.cpu_count() or 1
+    parser.add_argument("--jobs", type=int, default=cores, help="processes (default: the cores, %(default)s)")
     options = parser.parse_args(arguments)
     if options.seed is not None:
         result = simulate(options.seed)
         print(Plan.of(options.seed))
     else:
         first, end = map(int, options.seeds.split(":"))
-        result = simulate_many(range(first, end), options.jobs)
+        result = simulate_visibly(range(first, end), options.jobs)
     for name, count in sorted(result.tally.items()):
         print(f"{count:10}  {name}")
     for violation in result.violations:
