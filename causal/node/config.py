@@ -78,7 +78,6 @@ class NodeConfig:
             check_address(f"the address of {name}", address, least_port=1)
         if self.name in self.peers:
             raise ConfigurationError(f"peers= names {self.name} itself; a node can send to itself without that")
-        self.engine()
         self._check_numbers()
         if self.listen is not None:
             check_listen(self.listen, insecure=self.insecure)
@@ -99,6 +98,7 @@ class NodeConfig:
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"{name} must be a whole number from 1, not {value!r}")
+        self.engine()  # which checks its own part
         for name, most in _MOST.items():
             if getattr(self, name) > most:
                 raise ConfigurationError(f"{name}={getattr(self, name)} must be at most {most}: peers refuse more")

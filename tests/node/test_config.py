@@ -142,3 +142,9 @@ def test_from_env_names_the_variable_that_is_wrong(variable: str, value: str, te
     with pytest.raises(ConfigurationError) as caught:
         from_environment({"CAUSAL_NAME": "S1", variable: value, "PATH": "/bin"})
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("bound", [0, 63, 4097, True, 64.5])
+def test_bound_of_dependencies_out_of_range_is_refused_under_its_own_name(bound: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"^dependencies_max"):
+        Node("S1", dependencies_max=bound)
