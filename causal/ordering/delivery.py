@@ -15,6 +15,9 @@ from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stamp import Copy
 from causal.ordering.verdict import Ordering
 
+REPORTED_AGAIN_MAX = 8192
+"""Reports that may wait for the stream before duplicates are not reported again: a sender that repeats itself and
+does not read gets no more memory for it. The next Welcome says all that is settled."""
 UNTOLD_MAX = 4096
 """Lost messages remembered until a verdict names them; the oldest go first."""
 
@@ -55,7 +58,7 @@ class Delivery:
             output.conflicts.append(dot)
             return
         output.duplicates.append(dot)
-        if copy.seq not in link.unsettled:
+        if copy.seq not in link.unsettled and len(link.to_report) < REPORTED_AGAIN_MAX:
             link.to_report.append(copy.seq)
             output.report.add(link.origin)
 

@@ -694,3 +694,16 @@ def test_message_received_after_it_was_asked_for_again_is_a_harmless_duplicate()
     assert s2.handled == [a, b]
     assert s1.settled == [a, b]
     assert s1.engine.outbound["S2"].in_flight_bytes == 0
+
+
+def test_a2_sender_that_repeats_itself_and_never_reads_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("causal.ordering.delivery.REPORTED_AGAIN_MAX", 3)
+    net = Net("S1", "S2")
+    s1, s2 = net
+    s1.send("S2")
+    (frame,) = net.take("S1", "S2")
+    net.deliver("S1", "S2", frame)
+    s2.handle_all()
+    net.deliver("S1", "S2", *[frame] * 10)
+    assert len(s2.duplicates) == 10
+    assert len(s2.engine.settlement.inbound[s1.me].to_report) == 3
