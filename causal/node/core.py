@@ -51,6 +51,8 @@ class Counters:
     """Messages that were not ready as they came."""
     delivered: int = 0
     """First runs of a handler."""
+    lost: int = 0
+    """Of them, those that follow a message which can never come: their verdict names it."""
     retried: int = 0
     """Further runs."""
     settled: int = 0
@@ -243,6 +245,7 @@ class Core:
             self.engine.start(arrival)
         if handling.attempt == 1:
             self.counters.delivered += 1
+            self.counters.lost += bool(arrival.lost)
         else:
             self.counters.retried += 1
         if self.trace is not None:

@@ -61,6 +61,7 @@ async def test_sender_that_restarts_loses_what_never_got_across_and_the_verdict_
         ]
         traced = next(e for e in lines(cluster, "S3") if e.event == "deliver")
         assert (traced.verdict, traced.missing) == ("lost", (str(lost),))
+        assert s3.status()["counters"]["lost"] == 1
         report = cluster.check()
         assert (report.excused_count, report.unsettled_count) == (1, 1)
 
