@@ -161,6 +161,8 @@ def decode_copy(data: bytes) -> tuple[NodeId, Copy]:
 
 def read_pairs(flat: Sequence[int], table: Mapping[int, Key]) -> dict[Key, int]:
     """`[index, count, …]` as a mapping. Raises `KeyError` or `ValueError`: undefined, twice, odd, zero."""
+    if len(flat) == 2 and flat[1]:  # the usual case: a chain's `after`, and the clock of a sender that only sends
+        return {table[flat[0]]: flat[1]}
     if len(flat) % 2:
         raise ValueError("a list of pairs has an odd length")
     each = iter(flat)
