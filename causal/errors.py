@@ -42,9 +42,11 @@ class UnknownDestinationError(LocalError, LookupError):
         self.names = tuple(names)
         self.known = tuple(sorted(known))
         listed = ", ".join(self.known) or "none"
-        super().__init__(
-            f"unknown destination {', '.join(map(repr, self.names))}; known peers: {listed} (add it to peers=)"
-        )
+        if self.names:
+            text = f"unknown destination {', '.join(map(repr, self.names))}; known peers: {listed} (add it to peers=)"
+        else:
+            text = f"no destination was named; known peers: {listed}"
+        super().__init__(text)
 
 
 class BackpressureError(LocalError):

@@ -90,6 +90,8 @@ class Handlers:
         except ValueError:
             known = ", ".join(repr(str(o)) for o in Ordering)
             raise ConfigurationError(f"ordering={ordering!r} is not known; this version has {known}") from None
+        if policy is not None and not isinstance(policy, Policy):
+            raise ConfigurationError(f"policy={policy!r} must be a Policy, such as Policy(retry_max=1.0)")
         self._subscriptions[pattern] = Subscription(pattern, handler, chosen, policy or Policy())
         self._remembered.clear()
 

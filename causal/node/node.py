@@ -344,8 +344,10 @@ class Node:
                 len(unsettled),
                 core.describe(unsettled),
             )
-        if handled := [str(h.arrival.dot) for h in core.runner.unfinished]:
-            log.warning("%s leaves with %d messages not handled: %s", self.name, len(handled), ", ".join(handled[:10]))
+        waiting = [*(h.arrival for h in core.runner.unfinished), *core.engine.delivery.holdback]
+        if waiting:
+            dots = ", ".join(str(arrival.dot) for arrival in waiting[:10])
+            log.warning("%s leaves with %d messages not handled: %s", self.name, len(waiting), dots)
 
     async def _release(
         self,

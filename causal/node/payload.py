@@ -47,11 +47,13 @@ def encode_payload(body: object, key: str | None, headers: Mapping[str, str] | N
 
 def _pack_head(key: str | None, headers: Mapping[str, str] | None) -> bytes:
     _check_key(key)
+    if headers is not None and not isinstance(headers, Mapping):
+        raise BodyError("headers", f"is {type(headers).__name__}, not a mapping of str to str")
     pairs: dict[Any, Any] = dict(headers or {})
     if not _is_text(pairs):
         name = next(n for n, value in pairs.items() if not (isinstance(n, str) and isinstance(value, str)))
         raise BodyError(f"headers[{name!r}]", "is not text: headers map str to str")
-    start = _pack([key, pairs], "headers")
+    start = _PLAIN[:1] + _pack(key, "key") + _pack(pairs, "headers")  # a list of the two
     if len(start) > HEADERS_BYTES_MAX + KEY_BYTES_MAX:
         raise BodyError("headers", f"take {len(start)} bytes, more than {HEADERS_BYTES_MAX}")
     return start
@@ -89,7 +91,7 @@ def _check_key(key: object) -> None:
 def _pack(value: object, name: str) -> bytes:
     try:
         packed: bytes = msgpack.packb(value, datetime=True)
-        if isinstance(value, dict | list | tuple | dt.datetime):
+        if isinstance(value, dict | list | tuple | dt.datetime | msgpack.Timestamp):
             # Some values can be packed and not unpacked (a tuple as a map's key): say so here, not at the peer.
             msgpack.unpackb(packed, timestamp=3, strict_map_key=False)
     except Exception as error:  # msgpack raises many kinds, and has one for each direction
@@ -119,13 +121,13 @@ def _culprit(value: object, path: str, depth: int) -> tuple[str, str] | None:
 
 
 def _scalar_problem(value: object, path: str) -> tuple[str, str] | None:
-    if isinstance(value, dt.datetime):
-        if value.tzinfo is None:
-            return path, "is a naive datetime: give it a time zone, such as datetime.now(UTC)"
+    if isinstance(value, dt.datetime) and value.tzinfo is None:
+        return path, "is a naive datetime: give it a time zone, such as datetime.now(UTC)"
+    if isinstance(value, dt.datetime | msgpack.Timestamp):
         try:
-            value.astimezone(dt.UTC)
+            value.to_datetime() if isinstance(value, msgpack.Timestamp) else value.astimezone(dt.UTC)
         except OverflowError:
-            return path, "is a datetime beyond the years 1 to 9999 in UTC"
+            return path, "is a time beyond the years 1 to 9999 in UTC"
         return None
     if isinstance(value, int):
         return None if -(2**63) <= value < 2**64 else (path, "is an integer beyond 64 bits: send it as str")
@@ -135,6 +137,6 @@ def _scalar_problem(value: object, path: str) -> tuple[str, str] | None:
         except UnicodeEncodeError:
             return path, "is text with a lone surrogate, which has no UTF-8"
         return None
-    if value is None or isinstance(value, float | bytes | bytearray | memoryview | msgpack.ExtType | msgpack.Timestamp):
+    if value is None or isinstance(value, float | bytes | bytearray | memoryview | msgpack.ExtType):
         return None
     return path, f"is {type(value).__name__}, which MessagePack cannot say: convert it, for instance to str"

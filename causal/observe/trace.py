@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from causal.errors import ClosedError, ConfigurationError
 from causal.observe.event import TraceError, TraceEvent, from_json, to_json
@@ -119,6 +119,9 @@ class FileTrace:
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
             return
+        head = os.pread(self._descriptor, len(_FIRST_BYTES), 0)
+        if head != _FIRST_BYTES[: len(head)]:
+            self._refuse()
         offset = max(0, status.st_size - _TAIL_BYTES_MAX)
         block = os.pread(self._descriptor, _TAIL_BYTES_MAX, offset)
         tail = block[block.rfind(b"\n") + 1 :]
@@ -129,12 +132,13 @@ class FileTrace:
         except TraceError:
             shortest = min(len(tail), len(_FIRST_BYTES))
             if tail[:shortest] != _FIRST_BYTES[:shortest]:
-                raise ConfigurationError(
-                    f"trace {self.path}: the file exists and is not a trace; name another path"
-                ) from None
+                self._refuse()
             os.ftruncate(self._descriptor, status.st_size - len(tail))
         else:
             os.write(self._descriptor, b"\n")
+
+    def _refuse(self) -> NoReturn:
+        raise ConfigurationError(f"trace {self.path}: the file exists and is not a trace; name another path") from None
 
 
 def read_trace(path: str | os.PathLike[str], warnings: list[str]) -> Iterator[TraceEvent]:

@@ -85,6 +85,8 @@ def test_handler_with_an_unknown_ordering_or_a_bad_policy_is_refused() -> None:
     for first, longest in ((0, 1), (2, 1), (-1, 1), (float("nan"), 1)):
         with pytest.raises(ConfigurationError, match="retry_first"):
             Policy(retry_first=first, retry_max=longest)
+    with pytest.raises(ConfigurationError, match="policy=5 must be a Policy"):
+        quick("S1").on("a", policy=5)(nothing)  # type: ignore[arg-type]
 
 
 async def test_handler_registered_after_the_start_is_refused() -> None:

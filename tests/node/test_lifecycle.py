@@ -61,6 +61,16 @@ async def test_leaving_names_what_is_unsettled_and_where_and_is_bounded(caplog: 
     assert f"S2 leaves with 1 messages not handled: {dot}" in warnings
 
 
+async def test_leaving_names_what_is_held_as_not_handled(caplog: pytest.LogCaptureFixture) -> None:
+    s1, s2 = quick("S1", drain_timeout=0.01), quick("S2", drain_timeout=0.01)
+    gate = Gate(s2)
+    async with asyncio.timeout(5), Cluster(s1, s2):
+        dots = [await s1.send("S2", "a") for _ in range(3)]
+        await until(lambda: gate.entered and s2.status()["held_total"] == 2)
+    (named,) = [r.getMessage() for r in caplog.records if r.getMessage().startswith("S2 leaves")]
+    assert named == f"S2 leaves with 3 messages not handled: {', '.join(map(str, dots))}"
+
+
 async def test_leaving_while_a_handler_fails_for_ever_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     s1 = quick("S1", drain_timeout=0.02)
 

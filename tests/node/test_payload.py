@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,7 +79,9 @@ def test_body_comes_back_with_tuples_as_lists_and_datetimes_in_utc(body: object,
         ({"a": {(1, 2): 3}}, "key (1, 2) of body.a is a tuple: it would come back as a list"),
         (1j, "body is complex,"),
         (dt.date(2026, 1, 1), "body is date,"),
-        ([dt.datetime.max.replace(tzinfo=dt.timezone(dt.timedelta(hours=-2)))], "body[0] is a datetime beyond"),
+        ([dt.datetime.max.replace(tzinfo=dt.timezone(dt.timedelta(hours=-2)))], "body[0] is a time beyond"),
+        (msgpack.Timestamp(2**40), "body is a time beyond the years 1 to 9999"),
+        ({"at": msgpack.Timestamp(-(2**40))}, "body.at is a time beyond"),
         (nested(1100), "is nested more than 256 deep"),
         (nested(100_000), "is nested more than 256 deep"),
     ],
@@ -107,15 +110,18 @@ def test_d11_body_too_large_is_refused_with_its_size_and_the_limit() -> None:
 def test_key_and_headers_have_limits_and_kinds() -> None:
     assert decode_payload(encode(None, key="é" * (KEY_BYTES_MAX // 2))).key == "é" * (KEY_BYTES_MAX // 2)
     for key in ("x" * (KEY_BYTES_MAX + 1), "é" * (KEY_BYTES_MAX // 2 + 1), 5, b"k", "\ud800"):
-        with pytest.raises(BodyError, match=r"^(key|headers)"):
+        with pytest.raises(BodyError, match=r"^key is "):
             encode(None, key=key)
     for headers in ({"h": 1}, {1: "v"}, {"h": None}):
         with pytest.raises(BodyError, match=r"headers\[.*is not text"):
             encode(None, headers=headers)
     with pytest.raises(BodyError, match="headers take"):
         encode(None, headers={"h": "v" * (HEADERS_BYTES_MAX + 300)})
-    with pytest.raises(BodyError, match="headers"):
+    with pytest.raises(BodyError, match=r"headers\.h is text with a lone surrogate"):
         encode(None, headers={"h": "\ud800"})
+    for unmapped in ("ab", [("h", "v")]):
+        with pytest.raises(BodyError, match=r"headers is (str|list), not a mapping"):
+            encode(None, headers=unmapped)
 
 
 async def test_d11_refused_body_uses_no_seq_and_sends_nothing() -> None:

@@ -65,12 +65,13 @@ def test_file_trace_last_line_without_newline_is_ended_on_reopening(tmp_path: Pa
     assert events_of(path) == [event(1), event(2)]
 
 
-def test_file_trace_path_of_another_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["first\nlast line without newline", "first\nlast\n", "\n", '{"level": 1}\n'])
+def test_file_trace_path_of_another_file_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "precious.txt"
-    path.write_text("first\nlast line without newline")
+    path.write_text(text)
     with pytest.raises(ConfigurationError, match="is not a trace"):
         FileTrace(path)
-    assert path.read_text() == "first\nlast line without newline"
+    assert path.read_text() == text
 
 
 def test_file_trace_path_that_cannot_be_opened_says_why(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_send_to_a_name_that_is_not_a_peer_refuses_the_whole_send_and_names_all_
 
 def test_send_to_nobody_is_refused() -> None:
     net = Net("S1", "S2")
-    with refused(net["S1"].engine, UnknownDestinationError, "known peers"):
+    with refused(net["S1"].engine, UnknownDestinationError, "no destination was named; known peers: S1, S2"):
         net["S1"].send()
 
 
