@@ -56,6 +56,8 @@ class NodeConfig:
     """The largest body, in bytes of MessagePack."""
     dead_letters_max: int = 1000
     """Dead letters kept; the oldest go first, all are counted."""
+    dead_letters_bytes: int = 16 * 1024 * 1024
+    """The same in bytes of payload."""
     dependencies_max: int = _LIMITS.dots_max
     """Dots a stamp may list, 64 to 4,096; a send past it waits for settlements."""
     clock_entries_max: int = _LIMITS.clock_entries_max
@@ -94,7 +96,7 @@ class NodeConfig:
         drain: object = self.drain_timeout
         if not isinstance(drain, int | float) or not 0 <= drain < math.inf:
             raise ConfigurationError(f"drain_timeout must be a number of seconds from 0, not {drain!r}")
-        for name in ("concurrency", "body_max_bytes", "dead_letters_max", "dependencies_max"):
+        for name in ("concurrency", "body_max_bytes", "dead_letters_max", "dead_letters_bytes", "dependencies_max"):
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"{name} must be a whole number from 1, not {value!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 
@@ -22,6 +23,12 @@ EPISODE_SECONDS = 60.0
 ERRORS_MAX = 100
 """Names whose last refusal is remembered: anybody can make up names."""
 
+STRANGERS_MAX = 64
+"""Streams on which no Hello has come yet. One more ends the oldest of them: a true peer says Hello at once."""
+
+REPORTS_WAITING_MAX = 4096
+"""Things to say to a sender beyond one for each message of its credit, before it is read any further."""
+
 
 class InboundStream:
     """One accepted stream of a sender that was welcomed."""
@@ -34,6 +41,11 @@ class InboundStream:
         self.encoder = ReceiverEncoder()
         self.writing = False
         """Whether a frame is on its way to the transport."""
+        self.told = asyncio.Event()
+        """Set when a frame has been handed to the transport, and when none will be any more."""
+        self.broken = False
+        self.held_bytes: int | None = None
+        """At least as many bytes as the payloads that its sender has unsettled here; None: to be counted."""
 
 
 class InboundStreams:
@@ -42,6 +54,8 @@ class InboundStreams:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.live: dict[str, InboundStream] = {}
+        self._strangers: dict[Connection, None] = {}
+        """Accepted, and no Hello yet; the oldest first."""
         self.errors: dict[str, tuple[RemoteError, float]] = {}
         """Name → why a stream of that name was ended, and when that was last so (by the monotonic clock).
 
@@ -82,11 +96,18 @@ class InboundStreams:
             await stream.connection.close()
 
     async def _hello(self, connection: Connection, decoder: SenderDecoder) -> Hello | None:
+        self._strangers[connection] = None
         try:
+            if len(self._strangers) > STRANGERS_MAX:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                await oldest.close()
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 data = await connection.receive()
         except TimeoutError:
             raise TransportError("a stream without Hello") from None
+        finally:
+            self._strangers.pop(connection, None)
         if data is None:
             return None
         hello = decoder.decode(data)
@@ -99,6 +120,7 @@ class InboundStreams:
         stream = InboundStream(hello.sender, connection)
         answer, output = core.engine.greeted(hello)
         if isinstance(answer, Refusal):
+            answer = self._twin(hello.sender, answer)
             self._note(name, RefusedError(answer.code, answer.detail))
             await _say(connection, stream.encoder.encode(answer))
             return
@@ -109,6 +131,8 @@ class InboundStreams:
         try:
             core.apply(output)
             if replaced is not None:
+                if replaced.sender != hello.sender:
+                    log.warning("%s takes the place of %s, which is still connected", hello.sender, replaced.sender)
                 await replaced.connection.close()
             await connection.send(stream.encoder.encode(answer))
             writer = asyncio.create_task(self._write(stream))
@@ -128,6 +152,23 @@ class InboundStreams:
             core.progress.set()  # what could not be reported need not be waited for
             if writer is not None:
                 await stopped(writer)
+
+    def _twin(self, sender: NodeId, refusal: Refusal) -> Refusal:
+        """What to answer a stale incarnation whose successor is connected now: not an earlier run, a living twin.
+
+        One that was never here is not told the incarnation: it would take the next higher, as after a clock that
+        went back, and drive out the twin. Once that is gone (its stream broken, at most `silence_max` later) the
+        usual answer holds. One that was here has been accepted, and cannot take another.
+        """
+        live = self.live.get(sender.name)
+        if refusal.code is not RefusalCode.STALE_INCARNATION or live is None:
+            return refusal
+        detail = (
+            f"another process has the name {sender.name} and is connected to {self._core.me.name} as incarnation "
+            f"{live.sender.incarnation}, later than {sender.incarnation}: one process per name, stop one of them"
+        )
+        was_here = sender in self._core.engine.settlement.inbound
+        return dataclasses.replace(refusal, detail=detail, incarnation=refusal.incarnation if was_here else 0)
 
     def _note(self, name: str, error: RemoteError) -> None:
         """Show it in the status; log it once an episode, though its figures may differ each time."""
@@ -156,9 +197,43 @@ class InboundStreams:
             frame = decoder.decode(data)
             if not isinstance(frame, SenderFrame):
                 raise ProtocolError(f"{stream.sender} sent a second Hello")
+            self._check_bytes(stream, frame, len(data))
             core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
             self._mended(stream.sender.name)
+            await self._told(stream, silence)
             await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
+
+    def _check_bytes(self, stream: InboundStream, frame: SenderFrame, size: int) -> None:
+        """Raise `ProtocolError` if the sender has put more bytes on its link than it has credit for.
+
+        Counted exactly only when frames (of `size` bytes) have come that could be too much together.
+        """
+        link = self._core.engine.settlement.inbound.get(stream.sender)
+        most = self._core.config.window_bytes
+        if stream.held_bytes is not None:
+            stream.held_bytes += size
+            if stream.held_bytes <= most:
+                return
+        if link is None:
+            return
+        fresh = [len(copy.payload) for copy in frame.copies if copy.seq not in link.received]
+        stream.held_bytes = sum(len(arrival.copy.payload) for arrival in link.unsettled.values()) + sum(fresh)
+        if stream.held_bytes > most and len(link.unsettled) + len(fresh) > 1:
+            raise ProtocolError(f"{stream.sender} exceeds its credit of {most} bytes of unsettled messages")
+
+    async def _told(self, stream: InboundStream, silence: float) -> None:
+        """Return once the sender has taken in what it is told, but for what its credit allows to be on its way.
+
+        Only one that repeats messages or questions, and does not read, is waited for: else that would pile up.
+        """
+        link = self._core.engine.settlement.inbound.get(stream.sender)
+        most = self._core.config.window_messages + REPORTS_WAITING_MAX
+        while link is not None and len(link.to_report) + len(link.answers) + len(link.gaps) > most:
+            if stream.broken or self.live.get(stream.sender.name) is not stream:
+                return
+            stream.told.clear()
+            if not await woken(stream.told, silence):
+                raise TransportError(f"{stream.sender} has not read for {silence:.1f} s")
 
     async def _write(self, stream: InboundStream) -> None:
         """Report settlements as they come, several at a time; after a silence, a heartbeat."""
@@ -175,8 +250,11 @@ class InboundStreams:
                 stream.writing = True
                 await stream.connection.send(stream.encoder.encode(frame))
                 stream.writing = False
+                stream.told.set()
                 core.progress.set()
         except Exception:
+            stream.broken = True
+            stream.told.set()
             await stream.connection.close()  # the reader must not stay behind alone
             raise
 

@@ -13,9 +13,10 @@ from typing import Any, Self, TypeVar
 
 from causal.errors import ClosedError, ConfigurationError
 from causal.node.config import NodeConfig, from_environment
-from causal.node.core import Core, DeadLetters, now_ms
+from causal.node.core import Core, now_ms
 from causal.node.handlers import Handler, Handlers, Policy
 from causal.node.inbound import InboundStreams
+from causal.node.letters import BoundedDeadLetters
 from causal.node.outbound import OutboundStreams
 from causal.node.payload import encode_payload
 from causal.node.signals import set_by_signals
@@ -72,7 +73,7 @@ class Node:
             insecure=insecure,
             **limits,  # type: ignore[arg-type]  # whole numbers are checked by NodeConfig itself
         )
-        self.dead_letters = DeadLetters(self.config.dead_letters_max)
+        self.dead_letters = BoundedDeadLetters(self.config.dead_letters_max, self.config.dead_letters_bytes)
         """The last messages that no handler could take; `total` counts all."""
         self._handlers = Handlers()
         self._transport: Transport | None = None
@@ -238,7 +239,11 @@ class Node:
         await core.settled([dot.seq for dot in dots or core.engine.unsettled], timeout)
 
     async def run(self) -> None:
-        """Return at SIGTERM or SIGINT (then leave the node: it drains), or at once after `stop`."""
+        """Return at SIGTERM or SIGINT (then leave the node: it drains), or at once after `stop`.
+
+        Before it is awaited, SIGTERM is a crash, and `asyncio.run` makes of Ctrl-C a cancellation of the body, so
+        that the node drains too: a service says that it is ready only from a task that starts once `run` waits.
+        """
         self._running()
         with set_by_signals(self._stop):
             await self._stop.wait()

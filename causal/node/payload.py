@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,12 +14,33 @@ from causal.errors import BodyError, ProtocolError
 KEY_BYTES_MAX = 256
 HEADERS_BYTES_MAX = 16 * 1024
 """All headers of a message together, in bytes of MessagePack: they are for ids and tokens, not for data."""
+ELEMENTS_MAX = 131_072
+"""Values in a body (with its headers), those inside others and a map's keys counted. As objects they may take 70 times
+their bytes: 4 MiB of empty maps are 289 MB."""
+COUNTED_FROM = 8 * 1024
+"""Bytes up to which nothing is counted: a body has no more elements than bytes."""
 _DEPTH_MAX = 256
 """Nesting that MessagePack's C implementation packs safely."""
 
 
 _PLAIN: bytes = msgpack.packb([None, {}])
 """How a payload begins that has neither key nor headers, as most do."""
+
+_RUN = re.compile(
+    rb"(?s:"
+    rb"[\x00-\x80\x90\xa0\xc0\xc2\xc3\xe0-\xff]|[\xcc\xd0].|[\xcd\xd1].{2}|[\xca\xce\xd2].{4}|[\xcb\xcf\xd3].{8}|"
+    rb"\xd4.{2}|\xd5.{3}|\xd6.{5}|\xd7.{9}|\xd8.{17}|"
+    + b"|".join(rb"\x%02x.{%d}" % (0xA0 + size, size) for size in range(1, 32))
+    + rb")*+"
+)
+"""Elements without others in them whose size their first byte tells: skipped in C, any number at a time."""
+
+_LONG = {0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)}
+_LONG |= {0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0)}
+"""First byte of bytes, extensions and text → (bytes of their length, bytes that it does not count)."""
+
+_LARGE = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+"""First byte of a large list or map → (bytes of its count, elements for each)."""
 
 
 class Payload(NamedTuple):
@@ -42,7 +64,10 @@ def encode_payload(body: object, key: str | None, headers: Mapping[str, str] | N
             f"takes {len(packed)} bytes, more than body_max_bytes={body_max_bytes}: "
             "send a reference to it instead, or raise the limit at both ends",
         )
-    return start + packed
+    payload = start + packed
+    if len(payload) > COUNTED_FROM and has_too_many_elements(payload):
+        raise BodyError("body", f"has more than {ELEMENTS_MAX} elements: pack them into bytes or several messages")
+    return payload
 
 
 def _pack_head(key: str | None, headers: Mapping[str, str] | None) -> bytes:
@@ -61,6 +86,8 @@ def _pack_head(key: str | None, headers: Mapping[str, str] | None) -> bytes:
 
 def decode_payload(payload: bytes) -> Payload:
     """The inverse of `encode_payload`; tuples come back as lists, datetimes in UTC. Raises `ProtocolError`."""
+    if len(payload) > COUNTED_FROM and has_too_many_elements(payload):
+        raise ProtocolError(f"payload has more than {ELEMENTS_MAX} elements")
     try:
         if payload.startswith(_PLAIN):
             return Payload(None, {}, msgpack.unpackb(payload[len(_PLAIN) :], timestamp=3, strict_map_key=False))
@@ -73,6 +100,38 @@ def decode_payload(payload: bytes) -> Payload:
     if rest or not (key is None or isinstance(key, str)) or not _is_text(headers):
         raise ProtocolError("payload is not MessagePack of key, headers and body")
     return Payload(key, headers, body)
+
+
+def has_too_many_elements(data: bytes) -> bool:
+    """Whether MessagePack data has more than `ELEMENTS_MAX` elements, told without making any of them.
+
+    Each element but the first of a document is announced by the header of the list or map around it, so only
+    headers need a look. Costs about what decoding does. Data that is no MessagePack is left to the decoder.
+    """
+    at, announced = 0, 0
+    while True:
+        run = _RUN.match(data, at)
+        assert run is not None, "matches nothing at least"
+        at = run.end()
+        if at >= len(data):
+            return False
+        first = data[at]
+        at += 1
+        if first < 0x90:
+            announced += 2 * (first & 0x0F)
+        elif first < 0xA0:
+            announced += first & 0x0F
+        elif first in _LARGE:
+            width, each = _LARGE[first]
+            announced += each * int.from_bytes(data[at : at + width], "big")
+            at += width
+        elif first in _LONG:
+            width, uncounted = _LONG[first]
+            at += width + uncounted + int.from_bytes(data[at : at + width], "big")
+        else:
+            return False
+        if announced > ELEMENTS_MAX:
+            return True
 
 
 def _is_text(headers: object) -> bool:

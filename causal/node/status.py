@@ -11,6 +11,7 @@ from causal.node.inbound import InboundStreams
 from causal.node.outbound import OutboundStreams
 from causal.node.runner import Handling
 from causal.ordering import Arrival
+from causal.ordering.link import Received
 
 LISTED_MAX = 100
 """Messages listed in each part of a status; `…_total` counts all."""
@@ -127,6 +128,12 @@ def _outbound(core: Core, streams: OutboundStreams) -> dict[str, Any]:
     }
 
 
+def _gap(received: Received) -> list[int]:
+    """Messages of a link that are known to be missing: those of a base, and the last of each gap."""
+    last = (seq for seq in received._next if seq > received.to and seq not in received.beyond)
+    return sorted({*received.missing, *last})[:LISTED_MAX]
+
+
 def _inbound(core: Core, inbound: InboundStreams) -> dict[str, Any]:
     links: dict[str, Any] = {}
     for origin, link in core.engine.settlement.inbound.items():
@@ -139,7 +146,7 @@ def _inbound(core: Core, inbound: InboundStreams) -> dict[str, Any]:
             "since_s": time.monotonic() - stream.since if stream is not None and live else None,
             "received_to": link.received.to,
             "unsettled": len(link.unsettled),
-            "gap": sorted(link.received.missing)[:LISTED_MAX],
+            "gap": _gap(link.received),
         }
     for name, (error, at) in inbound.errors.items():
         links[name] = {"state": "refused", "error": str(error), "error_age_s": time.monotonic() - at}

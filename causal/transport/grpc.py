@@ -31,6 +31,9 @@ METHOD = "/causal.wire.v1.Causal/Link"
 DIAL_SECONDS_MAX = 5.0
 """A dial to an address that does not answer fails after this time; to one that refuses, at once."""
 
+CONNECTION_SECONDS_MAX = 10.0
+"""How long a listener bears a connection on which no stream is open: a dialler opens one at once."""
+
 _BOTH_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_send_message_length", FRAME_BYTES_MAX),
     ("grpc.max_receive_message_length", FRAME_BYTES_MAX),
@@ -115,7 +118,9 @@ class GrpcListener:
         host, colon, port = address.rpartition(":")
         if not (host and colon and port.isascii() and port.isdigit()):
             raise ConfigurationError(f"cannot listen at {address!r}: an address is host:port, the port may be 0")
-        server = grpc.aio.server(options=_SERVER_OPTIONS)
+        idle_ms = int(CONNECTION_SECONDS_MAX * 1000)
+        idle = [("grpc.server_handshake_timeout_ms", idle_ms), ("grpc.max_connection_idle_ms", idle_ms)]
+        server = grpc.aio.server(options=[*_SERVER_OPTIONS, *idle])
         server.add_generic_rpc_handlers((_Handler(self._serve),))
         try:
             bound = server.add_insecure_port(address)

@@ -1,0 +1,50 @@
+"""Dead letters kept within two bounds: how many, and how large."""
+
+from __future__ import annotations
+
+from causal.node.core import DeadLetter, DeadLetters
+
+
+class BoundedDeadLetters(DeadLetters):
+    """The last dead letters, at most `maxlen` with at most `bytes_max` of payload; the newest is always kept."""
+
+    def __init__(self, maxlen: int, bytes_max: int) -> None:
+        super().__init__(maxlen)
+        self.bytes_max = bytes_max
+        self.bytes = 0
+        """Bytes of payload of the letters that are kept."""
+
+    def append(self, letter: DeadLetter, /) -> None:
+        """Keep a letter, and forget the oldest ones for it as far as there is no room."""
+        size = size_of(letter)
+        while self and (len(self) == self.maxlen or self.bytes + size > self.bytes_max):
+            self.popleft()
+        super().append(letter)
+        self.bytes += size
+
+    def popleft(self) -> DeadLetter:
+        """Take out the oldest letter, for instance to look after it."""
+        letter = super().popleft()
+        self.bytes -= size_of(letter)
+        return letter
+
+    def pop(self) -> DeadLetter:  # type: ignore[override]  # a deque's takes no index either
+        """Take out the newest letter."""
+        letter = super().pop()
+        self.bytes -= size_of(letter)
+        return letter
+
+    def remove(self, letter: DeadLetter, /) -> None:
+        """Take out this letter. Raises `ValueError` if it is not kept."""
+        super().remove(letter)
+        self.bytes -= size_of(letter)
+
+    def clear(self) -> None:
+        """Forget all that are kept."""
+        super().clear()
+        self.bytes = 0
+
+
+def size_of(letter: DeadLetter) -> int:
+    """Bytes of payload that a letter keeps alive; none if it cannot be read."""
+    return 0 if letter.message is None else len(letter.message._arrival.copy.payload)
