@@ -24,7 +24,7 @@ from causal.transport.grpc_connection import (
     DialledConnection,
     said_by,
 )
-from causal.transport.serving import Serving
+from causal.transport.serving import Serving, finished
 
 METHOD = "/causal.wire.v1.Causal/Link"
 
@@ -65,9 +65,13 @@ class GrpcTransport:
         self._dialled: set[DialledConnection] = set()
         self._listeners: set[GrpcListener] = set()
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     async def dial(self, address: str) -> DialledConnection:
-        """See `Transport.dial`. When it returns the listener has answered: the stream is open at both ends."""
+        """See `Transport.dial`. When it returns the listener has answered: the stream is open at both ends.
+
+        (Of a server without our service gRPC may say so only with the first `receive`, which then raises.)
+        """
         self._check_open()
         channel = _open_channel(address)
         call: Call = channel.stream_stream(METHOD)()
@@ -93,6 +97,11 @@ class GrpcTransport:
     async def close(self) -> None:
         """See `Transport.close`; takes some 3 seconds at most."""
         self._closed = True
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="close the transport")
+        await finished(self._closing)
+
+    async def _close(self) -> None:
         closing = [connection.close() for connection in self._dialled]
         closing += [listener.close() for listener in self._listeners]
         await asyncio.gather(*closing)
@@ -128,7 +137,8 @@ class GrpcListener:
             raise ConfigurationError(f"cannot listen at {address!r}: {error}") from error
         self._serving.address = f"{host}:{bound}"
         self._server = server
-        await server.start()
+        starting = asyncio.create_task(server.start(), name=f"listen at {address}")
+        await finished(starting)  # gRPC cannot be interrupted here: its stop would fail
 
     async def close(self) -> None:
         """See `Listener.close`; takes some 3 seconds at most."""

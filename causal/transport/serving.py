@@ -50,3 +50,19 @@ class Serving:
         task.get_loop().call_exception_handler(
             {"message": f"serving a connection at {self.address} failed", "exception": error, "task": task}
         )
+
+
+async def finished(task: asyncio.Task[None]) -> None:
+    """Wait until a task that takes a bounded time has ended, also if the waiter is cancelled: then raise that.
+
+    For what must not be left half done. Raises what the task has raised.
+    """
+    interrupted: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
+    task.result()

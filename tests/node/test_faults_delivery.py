@@ -166,9 +166,12 @@ async def test_dead_letters_are_bounded_in_bytes_and_all_are_counted() -> None:
 async def test_c7_each_destination_is_resumed_where_it_stands_itself() -> None:
     s1, s2, s3 = quick("S1"), quick("S2"), quick("S3")
     got = {"S2": Collector(s2), "S3": Collector(s3)}
+    gate = Gate(s2, "slow")
     async with Cluster(s1, s2, s3) as cluster:
         await s1.send(["S2", "S3"], "a", 0)
         await s1.settled(timeout=5)
+        await s1.send("S2", "slow")  # received there before the cut and settled after it: not to be sent again
+        await until(lambda: gate.entered)
         with cluster.cut("S1", "S2"):
             for number in range(1, 6):
                 await s1.send(["S2", "S3"], "a", number)
@@ -176,7 +179,9 @@ async def test_c7_each_destination_is_resumed_where_it_stands_itself() -> None:
             with cluster.cut("S1", "S3"):
                 await s1.send(["S2", "S3"], "a", 6)
                 positions = {node.name: node.status()["links"]["in"][f"S1/{s1.incarnation}"] for node in (s2, s3)}
-                assert (positions["S2"]["received_to"], positions["S3"]["received_to"]) == (1, 6)
+                assert (positions["S2"]["received_to"], positions["S3"]["received_to"]) == (2, 7)
+        await until(lambda: s2.status()["links"]["in"][f"S1/{s1.incarnation}"]["received_to"] == 8)
+        gate.open.set()
         await cluster.settled()
         assert {node.status()["counters"]["duplicates"] for node in (s2, s3)} == {0}
         cluster.check()
