@@ -64,6 +64,10 @@ SEEDS := 0:100000
 soak: $(RUN_READY) ## the simulator over many seeds, on all cores: make soak SEEDS=0:100000
 	@$(BIN)/python -m causal.testing.simulator --seeds $(SEEDS) $(ARGS)
 
+.PHONY: explore
+explore: $(RUN_READY) ## every interleaving of the deep scenarios, on the real engine: minutes (ARGS="NAME…" or --list)
+	@$(BIN)/python -m causal.testing.exploration --deep $(ARGS)
+
 .PHONY: test-integration
 test-integration: $(DEV_READY) ## real processes over real gRPC
 	$(BIN)/python -m pytest -m integration $(ARGS)
