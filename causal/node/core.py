@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from causal.errors import BackpressureError, ProtocolError
 from causal.node.config import NodeConfig
 from causal.node.handlers import Handlers
+from causal.node.letters import DeadLetter, DeadLetters
 from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
 from causal.node.runner import HandlerRunner, Handling, current_handling
@@ -27,16 +27,6 @@ log = logging.getLogger("causal")
 def now_ms() -> int:
     """Physical time for the hybrid clock, in ms since 1970."""
     return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that was settled without being handled, and why. `body` is None where it cannot be read."""
-
-    id: Dot
-    subject: str
-    reason: str
-    message: Message | None
 
 
 @dataclass(slots=True)
@@ -57,14 +47,6 @@ class Counters:
     """Further runs."""
     settled: int = 0
     dead_lettered: int = 0
-
-
-class DeadLetters(deque[DeadLetter]):
-    """The last dead letters of a node, oldest first; `total` counts all there ever were."""
-
-    def __init__(self, maxlen: int) -> None:
-        super().__init__(maxlen=maxlen)
-        self.total = 0
 
 
 class Core:
@@ -267,7 +249,6 @@ class Core:
         payload = _readable(arrival)
         message = None if payload is None else Message(arrival, payload, handling.held_for, 0)
         self.dead_letters.append(DeadLetter(arrival.dot, arrival.copy.subject, reason, message))
-        self.dead_letters.total += 1
         self._finish(arrival)
 
     def _finish(self, arrival: Arrival) -> None:

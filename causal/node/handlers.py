@@ -97,10 +97,8 @@ class Handlers:
 
     def find(self, subject: str) -> Subscription | None:
         """The subscription that a subject belongs to, None if there is none."""
-        try:
+        if subject in self._remembered:
             return self._remembered[subject]
-        except KeyError:
-            pass
         tokens = subject.split(".")
         found = [s for s in self._subscriptions.values() if s.matches(tokens)]
         best = min(found, key=lambda s: s.specificity, default=None)

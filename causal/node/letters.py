@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from causal.node.core import DeadLetter, DeadLetters
+from collections import deque
+from dataclasses import dataclass
+
+from causal.node.message import Message
+from causal.ordering.dot import Dot
 
 
-class BoundedDeadLetters(DeadLetters):
-    """The last dead letters, at most `maxlen` with at most `bytes_max` of payload; the newest is always kept."""
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was settled without being handled, and why. `message` is None where it cannot be read."""
+
+    id: Dot
+    subject: str
+    reason: str
+    message: Message | None
+
+
+class DeadLetters(deque[DeadLetter]):
+    """The last dead letters of a node, oldest first, at most `maxlen` with at most `bytes_max` of payload.
+
+    The newest is always kept, and `total` counts all there ever were.
+    """
 
     def __init__(self, maxlen: int, bytes_max: int) -> None:
-        super().__init__(maxlen)
+        super().__init__(maxlen=maxlen)
+        self.total = 0
         self.bytes_max = bytes_max
         self.bytes = 0
         """Bytes of payload of the letters that are kept."""
@@ -21,6 +39,7 @@ class BoundedDeadLetters(DeadLetters):
             self.popleft()
         super().append(letter)
         self.bytes += size
+        self.total += 1
 
     def popleft(self) -> DeadLetter:
         """Take out the oldest letter, for instance to look after it."""

@@ -16,7 +16,7 @@ from causal.node.config import NodeConfig, from_environment
 from causal.node.core import Core, now_ms
 from causal.node.handlers import Handler, Handlers, Policy
 from causal.node.inbound import InboundStreams
-from causal.node.letters import BoundedDeadLetters
+from causal.node.letters import DeadLetters
 from causal.node.outbound import OutboundStreams
 from causal.node.payload import encode_payload
 from causal.node.signals import set_by_signals
@@ -73,7 +73,7 @@ class Node:
             insecure=insecure,
             **limits,  # type: ignore[arg-type]  # whole numbers are checked by NodeConfig itself
         )
-        self.dead_letters = BoundedDeadLetters(self.config.dead_letters_max, self.config.dead_letters_bytes)
+        self.dead_letters = DeadLetters(self.config.dead_letters_max, self.config.dead_letters_bytes)
         """The last messages that no handler could take; `total` counts all."""
         self._handlers = Handlers()
         self._transport: Transport | None = None
