@@ -26,6 +26,9 @@ DEV_READY := $(VENV)/.ready-dev
 
 CORE := not simulation and not integration
 
+# Compiled tests are kept for the next run: without them collecting takes longer than many of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help

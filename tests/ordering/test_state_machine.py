@@ -19,6 +19,8 @@ from causal.testing.history import History
 from causal.testing.invariants import Invariants
 from tests.ordering.links import Net, Station, by_subject
 
+pytestmark = pytest.mark.simulation
+
 NAMES = ("S1", "S2", "S3")
 LINKS = [(sender, receiver) for sender in NAMES for receiver in NAMES if sender != receiver]
 NO_STAMP = Stamp(previous=0, timestamp=0, after=NO_DOTS, elsewhere={}, clock=None)
@@ -292,7 +294,6 @@ def test_a4_engine_and_twin_agree_after_each_step() -> None:
     run(examples=25, steps=50)
 
 
-@pytest.mark.simulation
 @pytest.mark.timeout(300)
 def test_a4_engine_and_twin_agree_after_each_step_of_many_long_runs() -> None:
     run(examples=400, steps=150)

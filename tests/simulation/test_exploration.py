@@ -18,8 +18,9 @@ from causal.testing.exploration.world import START_MS, Action, State, World
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.test_mutants import KINDS
 
+pytestmark = pytest.mark.simulation
 
-@pytest.mark.simulation
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("scenario", QUICK, ids=lambda scenario: scenario.name)
 def test_a1_every_interleaving_keeps_the_order_and_comes_to_rest(
@@ -73,7 +74,6 @@ CAUGHT_BY = {
 """Mutant → the smallest scenario that catches it. The others need more messages, or more time, than fit here."""
 
 
-@pytest.mark.simulation
 @pytest.mark.parametrize("name", CAUGHT_BY)
 def test_mutant_is_caught_by_the_exploration(name: str) -> None:
     with MUTANTS[name]():
@@ -83,7 +83,6 @@ def test_mutant_is_caught_by_the_exploration(name: str) -> None:
     assert found.path, "the way to it is told"
 
 
-@pytest.mark.simulation
 def test_engine_without_a_mutant_is_acquitted_by_the_smallest_scenarios() -> None:
     for scenario in (small(TRIANGLE), small(SIBLINGS), small(TRIANGLE, repeated=1), small(TRIANGLE, torn=1)):
         found = explore(scenario, convicting=KINDS)
