@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.stamp import Copy
+from causal.ordering.stamp import Copy, each
 from causal.ordering.verdict import ORDERED, UNORDERED, Ordering, Verdict, VerdictKind
 
 
@@ -46,7 +46,7 @@ class Arrival:
         """Predecessors that can never come."""
         self.held_under: tuple[NodeId, int] | None = None
         """The one missing dot under which this copy is registered, as origin and seq."""
-        self.after = tuple(copy.stamp.after.items())
+        self.after = tuple(each(copy.stamp.after))
         self.looked_at = 0
         """How many of `after` are settled here: they stay so and are not looked at again."""
         self.received_ns = 0

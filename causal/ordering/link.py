@@ -9,7 +9,7 @@ from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, StableNumber, Welcome
 from causal.ordering.holdback import Arrival
-from causal.ordering.stamp import Copy, size_of
+from causal.ordering.stamp import Copy, count_of, size_of
 
 DIGESTS_MAX = 1024
 """How many settled messages of a link are remembered by digest, to tell a duplicate from a reused dot."""
@@ -118,7 +118,7 @@ class OutboundLink:
         while len(copies) < messages_max and size < bytes_max and (copy := self._first()) is not None:
             stamp = copy.stamp
             payload = len(copy.payload)
-            dots = len(stamp.after) + (size_of(stamp.elsewhere) if stamp.elsewhere else 0) + len(stamp.clock or ())
+            dots = count_of(stamp.after) + (size_of(stamp.elsewhere) if stamp.elsewhere else 0) + len(stamp.clock or ())
             size += payload + 64 + 24 * dots
             if copies and size > bytes_max:
                 break

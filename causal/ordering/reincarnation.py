@@ -6,13 +6,18 @@ every dot there is can still be renamed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from causal.errors import OrderingError
 from causal.ordering.counts import SendCounts
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.link import InboundLink
 from causal.ordering.stability import Stability
-from causal.ordering.stamp import Copy, Dots
+from causal.ordering.stamp import Copy
+
+N = TypeVar("N")
 
 
 def can_reincarnate(engine: Engine) -> bool:
@@ -29,8 +34,8 @@ def reincarnate(engine: Engine, incarnation: int) -> None:
         raise OrderingError(f"{engine.me} cannot become incarnation {incarnation}")
     old, new = engine.me, NodeId(engine.me.name, incarnation)
 
-    def renamed(dots: Dots) -> Dots:
-        return {new if origin == old else origin: seq for origin, seq in dots.items()}
+    def renamed(numbers: Mapping[NodeId, N]) -> dict[NodeId, N]:
+        return {new if origin == old else origin: number for origin, number in numbers.items()}
 
     def restamped(copy: Copy) -> Copy:
         stamp = copy.stamp
@@ -38,6 +43,7 @@ def reincarnate(engine: Engine, incarnation: int) -> None:
             stamp=stamp._replace(
                 after=renamed(stamp.after),
                 elsewhere={name: renamed(dots) for name, dots in stamp.elsewhere.items()},
+                closed={name: renamed(dots) for name, dots in stamp.closed.items()},
                 clock=None if stamp.clock is None else renamed(stamp.clock),
             )
         )

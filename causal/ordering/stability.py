@@ -18,7 +18,7 @@ from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import StableNumber
 from causal.ordering.link import OutboundLink
 from causal.ordering.settlement import Settlement, join
-from causal.ordering.stamp import Copy
+from causal.ordering.stamp import Copy, each
 
 REPORTS_MAX = 1024
 """Stable numbers and questions in one frame; the rest goes with the next."""
@@ -69,7 +69,7 @@ class Stability:
             if copy.seq > latest:
                 latest = copy.seq
             for dots in copy.stamp.elsewhere.values():
-                for origin, seq in dots.items():
+                for origin, seq in each(dots):
                     if origin.name != link.peer or origin.incarnation != link.incarnation:
                         self.watched(link, origin, seq)
         if copies:
@@ -132,7 +132,7 @@ class Stability:
         origins: set[NodeId] = set()
         ages = {}
         for destination, dots in context.pending.items():
-            for origin, seq in dots.items():
+            for origin, seq in each(dots):
                 if origin == self._me or destination == self._me.name:
                     continue  # acknowledged to this node, or settled by it: nobody knows better
                 known, since = self._ages.get((destination, origin), (seq, now_ms))

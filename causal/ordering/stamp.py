@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from causal.ordering.dot import Dot, NodeId
 
-Dots = Mapping[NodeId, int]
-"""A set of dots for one destination: the highest `seq` of each origin.
+Seqs = int | frozenset[int]
+"""Dots of one origin. An int: the origin chains its messages (process scope: each carries the one before it), so the
+highest stands for the lower ones. A set, never empty: these dots and no others (context scope)."""
 
-An origin's messages are chained (each carries the one before it), so the highest stands for the rest.
+Dots = Mapping[NodeId, Seqs]
+"""A set of dots for one destination, by origin.
+
 Never mutated once it is part of a stamp or a context; a change makes a new mapping.
 """
 
@@ -21,7 +25,8 @@ Clock = Mapping[NodeId, int]
 """A vector clock with incarnations: sends per origin, one entry per name (its latest incarnation)."""
 
 
-NO_DOTS: Dots = {}
+NO_DOTS: Dots = MappingProxyType({})
+NO_PENDING: Pending = MappingProxyType({})
 
 
 class Stamp(NamedTuple):
@@ -41,6 +46,12 @@ class Stamp(NamedTuple):
     for its other destinations included."""
     clock: Clock | None
     """The sender's vector clock, this send included; None where it was left out for size."""
+    horizon: int = 0
+    """Everything addressed to this destination with a timestamp up to this one precedes the copy too (bounded mode:
+    it stands in for dots that would not fit); 0 if there is nothing of the kind."""
+    closed: Pending = NO_PENDING
+    """Those of `elsewhere` that may not be folded into a horizon: the link from their origin to this incarnation of
+    their destination was not known to be open at both ends."""
 
 
 class Copy(NamedTuple):
@@ -53,12 +64,47 @@ class Copy(NamedTuple):
     """Key, headers and body as encoded once at the send: the same bytes for each destination and resend."""
 
 
+def each(dots: Dots) -> Iterator[tuple[NodeId, int]]:
+    """The dots of a set, one by one, as origin and seq."""
+    for origin, seqs in dots.items():
+        if isinstance(seqs, int):
+            yield origin, seqs
+        else:
+            for seq in sorted(seqs):
+                yield origin, seq
+
+
 def dots_of(dots: Dots) -> Iterator[Dot]:
     """The dots of a set, one by one."""
-    for origin, seq in dots.items():
+    for origin, seq in each(dots):
         yield Dot(origin.name, origin.incarnation, seq)
+
+
+def count_of(dots: Dots) -> int:
+    """How many dots a set lists."""
+    return sum([1 if isinstance(seqs, int) else len(seqs) for seqs in dots.values()])
 
 
 def size_of(pending: Pending) -> int:
     """How many dots a context or a stamp's `elsewhere` lists."""
-    return sum(map(len, pending.values()))
+    return sum(map(count_of, pending.values()))
+
+
+def joined_seqs(one: Seqs, other: Seqs) -> Seqs:
+    """The dots of both; of a chain the later, which stands for the earlier.
+
+    An origin's scope never changes, so only a hostile stamp makes one of each kind meet: then both are kept.
+    """
+    if isinstance(one, int) and isinstance(other, int):
+        return max(one, other)
+    ones = frozenset((one,)) if isinstance(one, int) else one
+    others = frozenset((other,)) if isinstance(other, int) else other
+    return ones if ones >= others else ones | others
+
+
+def seqs_left(seqs: Seqs, is_gone: Callable[[int], bool]) -> Seqs | None:
+    """What is left of these dots without those that `is_gone`; None if nothing is."""
+    if isinstance(seqs, int):
+        return None if is_gone(seqs) else seqs
+    left = frozenset(seq for seq in seqs if not is_gone(seq))
+    return left or None

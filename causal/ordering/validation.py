@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from causal.errors import ProtocolError
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
 from causal.ordering.link import InboundLink, OutboundLink, Received
-from causal.ordering.stamp import Copy, Dots, size_of
+from causal.ordering.stamp import NO_DOTS, Copy, Dots, count_of, each, joined_seqs, size_of
 
 
 def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, dots_max: int) -> None:
@@ -72,10 +74,10 @@ def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_m
     seq, stamp = copy.seq, copy.stamp
     if not 0 <= stamp.previous < seq:
         raise ProtocolError(f"message {origin}/{seq} cannot follow {stamp.previous} on its link")
-    dots = len(stamp.after) + (size_of(stamp.elsewhere) if stamp.elsewhere else 0)
+    dots = count_of(stamp.after) + (size_of(stamp.elsewhere) if stamp.elsewhere else 0)
     if dots > dots_max:
         raise ProtocolError(f"stamp of {origin}/{seq} lists {dots} dots, more than {dots_max}")
-    for other, number in stamp.after.items():
+    for other, number in each(stamp.after):
         if number <= 0:
             raise ProtocolError(f"stamp of {origin}/{seq} lists the impossible dot {other}/{number}")
         if number >= seq and other == origin:
@@ -86,11 +88,22 @@ def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_m
         _validate_dots(origin, seq, elsewhere, {origin: seq, me: last_seq})
         if not destination:
             raise ProtocolError(f"stamp of {origin}/{seq} names a destination without a name")
+    if stamp.horizon >= stamp.timestamp:
+        raise ProtocolError(f"message {origin}/{seq} has a horizon that is not before it")
+    for destination, closed in stamp.closed.items():
+        _validate_closed(origin, seq, closed, stamp.elsewhere.get(destination, NO_DOTS))
     if stamp.clock is not None and (stamp.clock.get(origin) != seq or stamp.clock.get(me, 0) > last_seq):
         raise ProtocolError(f"clock of {origin}/{seq} does not count that message, or counts what was never sent")
 
 
-def _validate_dots(origin: NodeId, seq: int, dots: Dots, highest: Dots) -> None:
-    for other, number in dots.items():
+def _validate_closed(origin: NodeId, seq: int, closed: Dots, listed: Dots) -> None:
+    for other, seqs in closed.items():
+        known = listed.get(other)
+        if known is None or joined_seqs(known, seqs) != known:
+            raise ProtocolError(f"stamp of {origin}/{seq} calls a dot of {other} closed that it does not list")
+
+
+def _validate_dots(origin: NodeId, seq: int, dots: Dots, highest: Mapping[NodeId, int]) -> None:
+    for other, number in each(dots):
         if not 0 < number <= highest.get(other, number):
             raise ProtocolError(f"stamp of {origin}/{seq} lists the impossible dot {other}/{number}")

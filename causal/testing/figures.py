@@ -10,7 +10,7 @@ from causal.ordering.frames import ReceiverFrame, SenderFrame, Welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import OutboundLink
 from causal.ordering.output import Output
-from causal.ordering.stamp import Stamp
+from causal.ordering.stamp import Stamp, each
 from causal.ordering.verdict import Ordering
 
 
@@ -24,7 +24,7 @@ class Figures:
     def sending(self, engine: Engine) -> None:
         """Before a send: what of the context has been settled meanwhile is pruned from the stamp."""
         settled = engine.settlement.is_settled
-        if any(settled(d, o, s) for d, dots in engine.context.pending.items() for o, s in dots.items()):
+        if any(settled(d, o, s) for d, dots in engine.context.pending.items() for o, s in each(dots)):
             self._tally["stamp pruned"] += 1
 
     def sent(self, to: list[str], name: str, stamp: Stamp) -> None:
@@ -84,10 +84,10 @@ class Figures:
     def arrived(self, engine: Engine, frame: SenderFrame) -> None:
         """After a frame was taken in."""
         if frame.stable and any(
-            report.covers(d, dots[report.origin])
+            report.origin == origin and report.covers(d, seq)
             for report in frame.stable
             for d, dots in engine.context.pending.items()
-            if report.origin in dots
+            for origin, seq in each(dots)
         ):
             self._tally["stable number prunes a context"] += 1
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.stamp import Dots
@@ -23,7 +22,7 @@ class Invariants:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._seen: deque[tuple[Dots, dict[NodeId, int]]] = deque(maxlen=REMEMBERED)
+        self._seen: deque[tuple[Dots, Dots]] = deque(maxlen=REMEMBERED)
         self._ids: set[int] = set()
 
     def broken(self) -> list[str]:

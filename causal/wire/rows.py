@@ -1,7 +1,7 @@
 """Messages and stable numbers as MessagePack rows, the hot path of the wire.
 
-A row is `[seq, previous, timestamp, after, elsewhere, clock, subject, payload]`; frames.proto, section 5,
-says what is in it. Rows are read by a decoder that is made for their type: it checks types, ranges and
+A row is `[seq, previous, timestamp, after, elsewhere, clock, subject, payload, horizon, closed]`; frames.proto,
+section 5, says what is in it. Rows are read by a decoder that is made for their type: it checks types, ranges and
 counts while it reads, before anything is allocated for them, at the price of an untyped decoder. (Untyped
 decoding with the checks in Python was measured at 1.6 times the cost, and lets a frame of nested arrays
 become 50 times its size in memory; writing takes a fifth of what `msgpack` takes for the same bytes.)
@@ -10,7 +10,6 @@ become 50 times its size in memory; writing takes a fifth of what `msgpack` take
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Annotated, TypeVar
 
 from msgspec import Meta
@@ -19,7 +18,7 @@ from msgspec.msgpack import Decoder, Encoder
 from causal.errors import ProtocolError
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import StableNumber
-from causal.ordering.stamp import Clock, Copy, Dots, Pending, Stamp, size_of
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Copy, Dots, Pending, Seqs, Stamp, count_of, size_of
 from causal.wire.intern import (
     ReadNames,
     ReadOrigins,
@@ -48,7 +47,9 @@ ClockPairs = Annotated[list[Number], Meta(max_length=2 * CLOCK_ENTRIES_MAX)]
 LaggingPairs = Annotated[list[Number], Meta(max_length=2 * LAGGING_MAX)]
 Elsewhere = Annotated[list[tuple[Number, DotPairs]], Meta(max_length=DOTS_MAX)]
 
-Row = tuple[Number, Number, Timestamp, DotPairs, Elsewhere, ClockPairs | None, Number | str, bytes]
+Row = tuple[
+    Number, Number, Timestamp, DotPairs | None, Elsewhere, ClockPairs | None, Number | str, bytes, Timestamp, Elsewhere
+]
 StableRow = tuple[Number, Number, LaggingPairs]
 OriginRow = tuple[str, Number, Number]
 SingleCopy = tuple[
@@ -58,9 +59,6 @@ SingleCopy = tuple[
 ]
 
 Key = TypeVar("Key")
-
-_NO_DOTS: Dots = MappingProxyType({})
-_NO_PENDING: Pending = MappingProxyType({})
 
 # What reading rows raises inside: the typed decoder's refusals and bad UTF-8 (both ValueError), our own, and
 # looking up what is not defined.
@@ -76,20 +74,7 @@ def write_copies(
     copies: Sequence[Copy], origins: WrittenOrigins, destinations: WrittenNames, subjects: WrittenSubjects
 ) -> bytes:
     """The rows of a frame; what the tables lack is defined in them. O(values written)."""
-    rows = [
-        (
-            seq,
-            previous,
-            timestamp,
-            _pairs(after, origins),
-            _elsewhere_rows(elsewhere, origins, destinations) if elsewhere else (),
-            None if clock is None else _pairs(clock, origins),
-            subjects[subject],
-            payload,
-        )
-        for seq, (previous, timestamp, after, elsewhere, clock), subject, payload in copies
-    ]
-    return _encoder.encode(rows)
+    return _encoder.encode([_row(copy, subjects[copy.subject], origins, destinations) for copy in copies])
 
 
 def read_copies(data: bytes, origins: ReadOrigins, destinations: ReadNames, subjects: ReadSubjects) -> tuple[Copy, ...]:
@@ -125,17 +110,7 @@ def read_stable(data: bytes, origins: ReadOrigins, destinations: ReadNames) -> t
 def encode_copy(origin: NodeId, copy: Copy) -> bytes:
     """One message by itself, with its origin and all that its stamp names inside: for stores and brokers."""
     origins, destinations = WrittenOrigins(origin), WrittenNames()
-    seq, (previous, timestamp, after, elsewhere, clock), subject, payload = copy
-    row = (
-        seq,
-        previous,
-        timestamp,
-        _pairs(after, origins),
-        _elsewhere_rows(elsewhere, origins, destinations),
-        None if clock is None else _pairs(clock, origins),
-        subject,
-        payload,
-    )
+    row = _row(copy, copy.subject, origins, destinations)
     named = [(node.name, node.incarnation, pb.SCOPE_PROCESS) for node in origins]
     return bytes((COPY_FORMAT,)) + _encoder.encode((named, list(destinations), row))
 
@@ -176,6 +151,65 @@ def read_pairs(flat: Sequence[int], table: Mapping[int, Key]) -> dict[Key, int]:
     return counts
 
 
+def _row(copy: Copy, named: int | str, origins: WrittenOrigins, destinations: WrittenNames) -> tuple[object, ...]:
+    seq, (previous, timestamp, after, elsewhere, clock, horizon, closed), _, payload = copy
+    return (
+        seq,
+        previous,
+        timestamp,
+        _dots(after, origins, previous),
+        _elsewhere_rows(elsewhere, origins, destinations) if elsewhere else (),
+        None if clock is None else _pairs(clock, origins),
+        named,
+        payload,
+        horizon,
+        _elsewhere_rows(closed, origins, destinations) if closed else (),
+    )
+
+
+def _dots(dots: Dots, origins: WrittenOrigins, previous: int = 0) -> list[int] | None:
+    """`[2 · origin index (+ 1 if not chained), seq, …]`; None for just the sender's `previous` message of a chain."""
+    flat: list[int] = []
+    for origin, seqs in dots.items():
+        entry = 2 * origins[origin]
+        if isinstance(seqs, int):
+            if seqs == previous and not entry and len(dots) == 1:
+                return None
+            flat += (entry, seqs)
+        else:
+            for seq in sorted(seqs):
+                flat += (entry + 1, seq)
+    return flat
+
+
+def _read_dots(flat: Sequence[int], origins: ReadOrigins) -> Dots:
+    """What `_dots` wrote. Raises `KeyError` or `ValueError`: undefined, odd, zero, twice, or both chained and not."""
+    if len(flat) == 2 and flat[1] and not flat[0] & 1:
+        return {origins[flat[0] >> 1]: flat[1]}
+    if len(flat) % 2:
+        raise ValueError("a list of dots has an odd length")
+    dots: dict[NodeId, Seqs] = {}
+    single: dict[NodeId, list[int]] = {}
+    each = iter(flat)
+    for entry in each:
+        origin, seq = origins[entry >> 1], next(each)
+        if not seq:
+            raise ValueError("a dot has the number 0")
+        if entry & 1:
+            single.setdefault(origin, []).append(seq)
+        elif origin in dots:
+            raise ValueError("an index comes twice in a list")
+        else:
+            dots[origin] = seq
+    for origin, seqs in single.items():
+        if origin in dots:
+            raise ValueError("the dots of an origin are both chained and not")
+        dots[origin] = frozenset(seqs)
+        if len(set(seqs)) != len(seqs):
+            raise ValueError("a dot comes twice in a list")
+    return dots
+
+
 def _pairs(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[int]:
     pairs: list[int] = []
     for origin, count in counts.items():
@@ -186,7 +220,7 @@ def _pairs(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[int]:
 def _elsewhere_rows(
     elsewhere: Pending, origins: WrittenOrigins, destinations: WrittenNames
 ) -> list[tuple[int, list[int]]]:
-    return [(destinations[name], _pairs(dots, origins)) for name, dots in elsewhere.items() if dots]
+    return [(destinations[name], _dots(dots, origins) or []) for name, dots in elsewhere.items() if dots]
 
 
 def _copies(
@@ -194,13 +228,18 @@ def _copies(
 ) -> tuple[Copy, ...]:
     copies = []
     new = tuple.__new__
-    for seq, previous, timestamp, after_pairs, elsewhere_rows, clock_pairs, named, payload in rows:
+    for seq, previous, timestamp, after_flat, elsewhere_rows, clock_pairs, named, payload, horizon, closed in rows:
         if previous >= seq:
             raise ValueError(f"message {seq} says that {previous} went before it")
-        after: Dots = read_pairs(after_pairs, origins) if after_pairs else _NO_DOTS
-        elsewhere: Pending = _NO_PENDING
+        if after_flat is not None:
+            after = _read_dots(after_flat, origins) if after_flat else NO_DOTS
+        elif previous:
+            after = {origins[0]: previous}
+        else:
+            raise ValueError(f"message {seq} is the first of a chain and says that it follows one")
+        elsewhere: Pending = NO_PENDING
         if elsewhere_rows:
-            elsewhere = _elsewhere(elsewhere_rows, len(after), origins, destinations)
+            elsewhere = _elsewhere(elsewhere_rows, count_of(after), origins, destinations)
         clock: Clock | None = None
         if clock_pairs is not None:
             clock = read_pairs(clock_pairs, origins)
@@ -208,7 +247,8 @@ def _copies(
                 raise ValueError("a clock has two entries of a name")
         subject = checked_subject(named) if isinstance(named, str) else subjects[named]
         # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
-        stamp = new(Stamp, (previous, timestamp, after, elsewhere, clock))
+        unfolded = _elsewhere(closed, 0, origins, destinations) if closed else NO_PENDING
+        stamp = new(Stamp, (previous, timestamp, after, elsewhere, clock, horizon, unfolded))
         copies.append(new(Copy, (seq, stamp, subject, payload)))
     return tuple(copies)
 
@@ -216,7 +256,7 @@ def _copies(
 def _elsewhere(
     rows: Sequence[tuple[int, list[int]]], dots_before: int, origins: ReadOrigins, destinations: ReadNames
 ) -> Pending:
-    elsewhere = {destinations[destination]: read_pairs(pairs, origins) for destination, pairs in rows}
+    elsewhere = {destinations[destination]: _read_dots(flat, origins) for destination, flat in rows}
     if len(elsewhere) != len(rows):
         raise ValueError("a destination comes twice in a stamp")
     if not all(elsewhere.values()):

@@ -280,7 +280,7 @@ def test_stamp_bytes_are_the_rows_without_payload_plus_the_definitions_of_origin
     payload = b"x" * 1000
     encoder.encode(SenderFrame(number=1, copies=(message(5, payload=payload),)))
     assert encoder.copies == 1
-    row = [5, 4, message().stamp.timestamp, [0, 3, 1, 4], [[0, [0, 5, 2, 8]]], [0, 5, 2, 8, 1, 4], 0, payload]
+    row = [5, 4, message().stamp.timestamp, [0, 3, 2, 4], [[0, [0, 5, 4, 8]]], [0, 5, 2, 8, 1, 4], 0, payload, 0, []]
     definitions = [
         pb.Origin(index=1, name="S3", incarnation=S3.incarnation),
         pb.Origin(index=2, name="S2", incarnation=S2.incarnation),
@@ -290,8 +290,8 @@ def test_stamp_bytes_are_the_rows_without_payload_plus_the_definitions_of_origin
     assert encoder.stamp_bytes == expected
     encoder.encode(SenderFrame(number=2, copies=(message(6, payload=payload),) * 2))
     assert encoder.copies == 3
-    row[0], row[1], row[3], row[5] = 6, 5, [0, 4, 1, 4], [0, 6, 2, 8, 1, 4]
-    row[4] = [[0, [0, 6, 2, 8]]]
+    row[0], row[1], row[3], row[5] = 6, 5, [0, 4, 2, 4], [0, 6, 2, 8, 1, 4]
+    row[4] = [[0, [0, 6, 4, 8]]]
     assert encoder.stamp_bytes == expected + len(msgpack.packb([row, row])) - 2000
 
 
@@ -305,7 +305,8 @@ def test_rows_can_be_read_by_any_messagepack_reader() -> None:
     encoder.encode(HELLO)
     data = encoder.encode(SenderFrame(number=1, copies=(message(),)))
     written = pb.SenderToReceiver.FromString(data).frame
+    timestamp, clock = (1_764_000_000_123 << 16) + 7, [0, 5, 2, 8, 1, 4]
     assert msgpack.unpackb(written.copies) == [
-        [5, 4, (1_764_000_000_123 << 16) + 7, [0, 3, 1, 4], [[0, [0, 5, 2, 8]]], [0, 5, 2, 8, 1, 4], 0, b"payload"]
+        [5, 4, timestamp, [0, 3, 2, 4], [[0, [0, 5, 4, 8]]], clock, 0, b"payload", 0, []]
     ]
     assert [(each.index, each.name, each.incarnation) for each in written.origins] == [(1, *S3), (2, *S2)]

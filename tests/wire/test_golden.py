@@ -45,6 +45,20 @@ def copy_of(seq: int, payload: bytes) -> Copy:
     return Copy(seq, stamp, "order.paid", payload)
 
 
+def bounded_copy() -> Copy:
+    """One that follows its predecessor only, and has dots that stand each for itself, a horizon and a closed dot."""
+    stamp = Stamp(
+        previous=6,
+        timestamp=(1_764_000_000_124 << 16) + 1,
+        after={S1: 6},
+        elsewhere={"S3": {S1: 7, S2: frozenset({8, 300})}},
+        clock=None,
+        horizon=1_764_000_000_000 << 16,
+        closed={"S3": {S2: frozenset({300})}},
+    )
+    return Copy(7, stamp, "order.paid", b"")
+
+
 def test_bytes_of_fixed_sender_frames_have_not_changed() -> None:
     golden: list[tuple[SenderToReceiver, str]] = [
         (Hello(sender=S1, receiver="S2"), "0a130801120b120253311881d0dfb4ab331a025332"),
@@ -52,16 +66,17 @@ def test_bytes_of_fixed_sender_frames_have_not_changed() -> None:
             SenderFrame(
                 number=1,
                 base=Base(last=4, unsettled=(2, 4)),
-                copies=(copy_of(5, b"payload"), copy_of(6, b"")),
+                copies=(copy_of(5, b"payload"), copy_of(6, b""), bounded_copy()),
                 stable=(StableNumber(origin=S3, upto=7, lagging={"S1": 3}),),
                 questions=(Dot("S3", S3.incarnation, 9),),
             ),
             (
-                "12a1010801120d0801120253331883d0dfb4ab33120d0802120253321882d0dfb4ab331a04120253"
-                "331a06080112025331220c120a6f726465722e706169642a06080412020204324e92980504cf019a"
-                "b697e87b0007940003010491920094000502089600050208010400c4077061796c6f6164980605cf"
-                "019ab697e87b0007940004010491920094000602089600060208010400c4003a0791930107920103"
-                "42020109"
+                "12d4010801120d0801120253331883d0dfb4ab33120d0802120253321882d0dfb4ab331a04120253"
+                "331a06080112025331220c120a6f726465722e706169642a06080412020204328001939a0504cf01"
+                "9ab697e87b0007940003020491920094000504089600050208010400c4077061796c6f616400909a"
+                "0605cf019ab697e87b0007940004020491920094000604089600060208010400c40000909a0706cf"
+                "019ab697e87c0001c0919200960007050805cd012cc000c400cf019ab697e80000009192009205cd"
+                "012c3a079193010792010342020109"
             ),
         ),
         (SenderFrame(number=2), "12020802"),
@@ -115,8 +130,8 @@ def test_bytes_of_fixed_receiver_frames_have_not_changed() -> None:
 def test_bytes_of_a_fixed_single_copy_have_not_changed() -> None:
     data = (
         "01939393a25331cf0000019ab697e8010093a25333cf0000019ab697e8030093a25332cf0000019a"
-        "b697e8020091a25333980504cf019ab697e87b000794000301049192009400050208960005020801"
-        "04aa6f726465722e70616964c4077061796c6f6164"
+        "b697e8020091a253339a0504cf019ab697e87b000794000302049192009400050408960005020801"
+        "04aa6f726465722e70616964c4077061796c6f61640090"
     )
     assert encode_copy(S1, copy_of(5, b"payload")).hex() == data
     assert decode_copy(bytes.fromhex(data)) == (S1, copy_of(5, b"payload"))

@@ -53,7 +53,7 @@ RECEIVER_FRAME = ReceiverFrame(
     received=1, settled=(5,), resend=((7, 9),), answers=(Dot("S3", S3.incarnation, 9),), watch={S3: 11}
 )
 
-ROW = ["seq", "previous", "timestamp", "after", "elsewhere", "clock", "subject", "payload"]
+ROW = ["seq", "previous", "timestamp", "after", "elsewhere", "clock", "subject", "payload", "horizon", "closed"]
 FAR = limits.NUMBER_END
 TABLE_END = limits.TABLE_MAX
 
@@ -103,11 +103,13 @@ def row(**changed: Any) -> list[Any]:
         "seq": 5,
         "previous": 4,
         "timestamp": 77,
-        "after": [1, 4],
+        "after": [2, 4],
         "elsewhere": [[0, [0, 5]]],
         "clock": [0, 5, 1, 4],
         "subject": 0,
         "payload": b"payload",
+        "horizon": 0,
+        "closed": [],
     }
     return list((fields | changed).values())
 
@@ -166,7 +168,7 @@ values = st.recursive(
 )
 
 
-@given(rows=st.lists(values | st.lists(values, min_size=8, max_size=8), max_size=3))
+@given(rows=st.lists(values | st.lists(values, min_size=10, max_size=10), max_size=3))
 def test_rows_of_arbitrary_values_raise_nothing_but_protocol_errors(rows: list[Any]) -> None:
     packed = msgpack.packb(rows)
     for field in ("copies", "stable"):
@@ -203,18 +205,27 @@ def test_valid_row_is_read_so_that_the_refusals_below_are_for_their_own_reason()
         {"timestamp": -1},
         {"timestamp": True},
         {"timestamp": float("nan")},
-        {"after": None},
+        {"after": None, "previous": 0},
         {"after": {}},
-        {"after": [1]},
-        {"after": [1, 0]},
-        {"after": [1, -4]},
-        {"after": [1, True]},
-        {"after": [1, 4.0]},
-        {"after": [1, 2**62]},
+        {"after": [2]},
+        {"after": [2, 0]},
+        {"after": [3, 0]},
+        {"after": [2, -4]},
+        {"after": [2, True]},
+        {"after": [2, 4.0]},
+        {"after": [2, 2**62]},
+        {"after": [2, 4, 3, 5]},
+        {"after": [3, 5, 2, 4]},
+        {"after": [3, 5, 3, 5]},
+        {"horizon": -1},
+        {"horizon": None},
+        {"closed": None},
+        {"closed": [[0, []]]},
+        {"closed": [[0, [2, 4]], [0, [2, 4]]]},
         {"after": [9, 4]},
         {"after": [-1, 4]},
         {"after": [1, 4, 1, 4]},
-        {"after": [1, 4, 1, 3]},
+        {"after": [2, 4, 2, 3]},
         {"after": [[1, 4]]},
         {"elsewhere": [[0]]},
         {"elsewhere": [[0, [0, 5], 1]]},
@@ -261,9 +272,9 @@ def test_a13_e9_g4_row_with_a_value_of_wrong_type_or_range_is_refused(changed: d
         msgpack.packb([row()])[:-1],
         msgpack.packb(row()),
         msgpack.packb([row(subject=msgpack.ExtType(1, b"x"))]),
-        b"\x91\x98\x05\x04\x01\x90\x90\xc0\xa3\xed\xa0\x80\xc4\x01x",  # a surrogate within UTF-8
-        b"\x91\x98\x05\x04\x01\xdd\xff\xff\xff\xff",
-        b"\x91\x98\x05\x04\x01\x90\x90\xc0\x00\xc6\xff\xff\xff\xff",
+        b"\x91\x9a\x05\x04\x01\x90\x90\xc0\xa3\xed\xa0\x80\xc4\x01x",  # a surrogate within UTF-8
+        b"\x91\x9a\x05\x04\x01\xdd\xff\xff\xff\xff",
+        b"\x91\x9a\x05\x04\x01\x90\x90\xc0\x00\xc6\xff\xff\xff\xff",
     ],
 )
 def test_rows_of_another_shape_are_refused(packed: bytes) -> None:
@@ -278,7 +289,7 @@ def flat(count: int) -> list[int]:
 def test_g6_stamp_past_the_limit_of_dots_is_refused_and_one_at_the_limit_is_not() -> None:
     limit = limits.DOTS_MAX
     origins = [pb.Origin(index=index, name=f"n{index}", incarnation=1) for index in range(1, limit + 1)]
-    some = flat(limit + 1)[2:]
+    some = [number for index in range(1, limit + 1) for number in (2 * index, 1)]
 
     def read(after: list[int], elsewhere: list[Any]) -> object:
         frame = pb.SenderFrame(number=1, copies=msgpack.packb([row(after=after, elsewhere=elsewhere)]))
@@ -288,9 +299,9 @@ def test_g6_stamp_past_the_limit_of_dots_is_refused_and_one_at_the_limit_is_not(
         return greeted_sender().decode(pb.SenderToReceiver(frame=frame).SerializeToString())
 
     assert isinstance(read(some, []), SenderFrame)
-    assert isinstance(read(some[:-2], [[0, [1, 1]]]), SenderFrame)
+    assert isinstance(read(some[:-2], [[0, [2, 1]]]), SenderFrame)
     with pytest.raises(ProtocolError, match="4097 dots"):
-        read(some, [[0, [1, 1]]])
+        read(some, [[0, [2, 1]]])
     with pytest.raises(ProtocolError, match="length"):
         read([*some, 0, 1], [])
 
