@@ -102,9 +102,6 @@ def joined_seqs(one: Seqs, other: Seqs) -> Seqs:
     return ones if ones >= others else ones | others
 
 
-def seqs_left(seqs: Seqs, is_gone: Callable[[int], bool]) -> Seqs | None:
+def seqs_left(seqs: frozenset[int], is_gone: Callable[[int], bool]) -> frozenset[int] | None:
     """What is left of these dots without those that `is_gone`; None if nothing is."""
-    if isinstance(seqs, int):
-        return None if is_gone(seqs) else seqs
-    left = frozenset(seq for seq in seqs if not is_gone(seq))
-    return left or None
+    return frozenset([seq for seq in seqs if not is_gone(seq)]) or None

@@ -23,7 +23,7 @@ from hypothesis import settings
 
 from causal.ordering import Arrival, Dot, Engine, EngineConfig, NodeId, Ordering, Output
 from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
-from causal.ordering.stamp import Copy, Stamp, dots_of
+from causal.ordering.stamp import Copy, Dots, Stamp, dots_of
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 """For properties of this suite, which has to be fast and the same in each run."""
@@ -222,8 +222,8 @@ class Net:
 def stamp(
     previous: int = 0,
     *,
-    after: Mapping[NodeId, int] | None = None,
-    elsewhere: Mapping[str, Mapping[NodeId, int]] | None = None,
+    after: Dots | None = None,
+    elsewhere: Mapping[str, Dots] | None = None,
     clock: Mapping[NodeId, int] | None = None,
     timestamp: int = START_MS << 16,
 ) -> Stamp:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from causal.ordering import NodeId
 from causal.ordering.context import CausalContext, joined
-from causal.ordering.stamp import Dots
 from tests.ordering.links import Net, quick, snapshot
 
 ORIGINS = [NodeId(name, incarnation) for name in ("S1", "S2") for incarnation in (1, 2)]
@@ -67,7 +66,9 @@ def test_merge_mutates_neither_what_it_takes_in_nor_what_it_has_given_out(
 
 @quick
 @given(one=dots, other=dots)
-def test_joined_is_the_first_itself_where_the_second_adds_nothing(one: Dots, other: Dots) -> None:
+def test_joined_is_the_first_itself_where_the_second_adds_nothing(
+    one: dict[NodeId, int], other: dict[NodeId, int]
+) -> None:
     both = joined(one, other)
     assert (both is one) == all(one.get(origin, 0) >= seq for origin, seq in other.items())
     assert joined(both, one) is both
@@ -108,6 +109,29 @@ def test_destination_that_reports_a_dot_takes_away_that_one_and_earlier_ones_onl
     assert context.pending == {"A": {ORIGINS[0]: 5, ORIGINS[2]: 5}, "B": {ORIGINS[0]: 5}}
     context.forget("A", ORIGINS[0], 5)
     assert context.pending == {"A": {ORIGINS[2]: 5}, "B": {ORIGINS[0]: 5}}
+
+
+def test_dots_that_stand_each_for_themselves_are_joined_and_forgotten_one_by_one() -> None:
+    one, other = {ORIGINS[0]: frozenset({3, 5})}, {ORIGINS[0]: frozenset({5, 9}), ORIGINS[2]: frozenset({1})}
+    context = CausalContext()
+    context.merge({"A": one}, nothing)
+    context.merge({"A": other}, lambda destination, origin, seq: seq == 9)
+    assert context.pending == {"A": {ORIGINS[0]: frozenset({3, 5}), ORIGINS[2]: frozenset({1})}}
+    context.forget("A", ORIGINS[0], 4)
+    assert context.pending["A"][ORIGINS[0]] == frozenset({3, 5})
+    context.forget("A", ORIGINS[0], 5)
+    assert context.pending["A"] == {ORIGINS[0]: frozenset({3}), ORIGINS[2]: frozenset({1})}
+    context.add("A", ORIGINS[0], frozenset({7}))
+    context.prune(lambda destination, origin, seq: seq != 7)
+    assert context.pending == {"A": {ORIGINS[0]: frozenset({7})}}
+    context.forget("A", ORIGINS[0], 7)
+    assert context.pending == {}
+
+
+def test_joined_keeps_every_dot_of_an_origin_that_is_called_chained_and_not() -> None:
+    chained, single = {ORIGINS[0]: 5}, {ORIGINS[0]: frozenset({3})}
+    assert joined(chained, single) == joined(single, chained) == {ORIGINS[0]: frozenset({3, 5})}
+    assert joined(single, {ORIGINS[0]: frozenset({3})}) is single
 
 
 def test_stamp_taken_before_later_sends_and_deliveries_keeps_its_values() -> None:

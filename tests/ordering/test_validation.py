@@ -9,7 +9,7 @@ import pytest
 from causal.errors import ClockDriftError, ProtocolError
 from causal.ordering import Dot, EngineConfig, NodeId
 from causal.ordering.frames import Base, SenderFrame, StableNumber
-from causal.ordering.stamp import Copy, Stamp
+from causal.ordering.stamp import Copy, Dots, Stamp
 from tests.ordering.links import START_MS, Net, Station, copy_of, refused, stamp
 
 S1, S2, S3 = NodeId("S1", 1), NodeId("S2", 1), NodeId("S3", 1)
@@ -48,6 +48,14 @@ BAD_STAMPS: Mapping[str, tuple[int, Stamp, str]] = {
     "a13_carrying_sequence_0": (3, stamp(2, elsewhere={"S3": {S3: 0}}), "impossible dot"),
     "a13_carrying_a_later_one_of_its_own": (3, stamp(2, elsewhere={"S3": {S1: 4}}), "impossible dot"),
     "a13_carrying_what_this_node_never_sent": (3, stamp(2, elsewhere={"S3": {S2: 2}}), "impossible dot"),
+    "a13_depending_on_itself_among_others": (3, stamp(2, after={S1: frozenset({1, 3})}), "depends on itself"),
+    "horizon_at_its_own_time": (3, stamp(2)._replace(horizon=stamp(2).timestamp), "not before it"),
+    "closed_dot_that_is_not_listed": (
+        3,
+        stamp(2, elsewhere={"S3": {S3: 4}})._replace(closed={"S3": {S3: 5}}),
+        "does not list",
+    ),
+    "closed_dot_for_a_destination_that_is_not_listed": (3, stamp(2)._replace(closed={"S3": {S3: 5}}), "does not list"),
     "f4_carrying_for_nobody": (3, stamp(2, elsewhere={"": {S1: 2}}), "destination without a name"),
     "e_clock_that_does_not_count_it": (3, stamp(2, clock={S3: 1}), "does not count"),
     "e_clock_that_counts_another": (3, stamp(2, clock={S1: 4}), "does not count"),
@@ -85,6 +93,13 @@ def test_g6_stamp_with_more_dots_than_the_limit_is_refused_and_one_at_it_is_not(
         arrives(net["S2"], Copy(3, nine, "s", b""))
     eight = stamp(2, after=after, elsewhere={"S3": dict.fromkeys(origins[4:8], 1)})
     arrives(net["S2"], Copy(3, eight, "s", b""))
+    assert 3 in net["S2"].engine.settlement.inbound[S1].unsettled
+
+
+def test_closed_dots_that_are_listed_and_a_horizon_before_the_message_are_accepted(net: Net) -> None:
+    several: Mapping[str, Dots] = {"S3": {S3: frozenset({4, 5}), S1: 2}}
+    good = stamp(2, elsewhere=several)._replace(horizon=1, closed={"S3": {S3: frozenset({5}), S1: 2}})
+    arrives(net["S2"], Copy(3, good, "s", b""))
     assert 3 in net["S2"].engine.settlement.inbound[S1].unsettled
 
 
