@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 PURE_LAYERS = ("errors", "clock", "ordering")
 PURE_MODULES = {
     "__future__", "abc", "bisect", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib",
-    "heapq", "itertools", "math", "operator", "re", "sortedcontainers", "struct", "types", "typing", "zlib",
+    "heapq", "itertools", "math", "msgspec", "operator", "re", "sortedcontainers", "struct", "types", "typing", "zlib",
 }  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 
@@ -52,7 +52,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "grpc": {"transport", "wire"},
     "google": {"wire"},
     "msgpack": {"wire", "node"},
-    "msgspec": {"wire"},
+    "msgspec": {"wire", "ordering", "node"},  # its Struct: classes of plain values, made in C
     "sortedcontainers": {"ordering"},
     "rich": {"cli", "services", "testing"},
     "typer": {"cli", "services"},

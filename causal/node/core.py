@@ -70,7 +70,7 @@ class Core:
         self.handlers = handlers
         self.dead_letters = dead_letters
         self.trace = trace
-        self.runner = HandlerRunner(self, handlers, self, config.concurrency, spawn)
+        self.runner = HandlerRunner(handlers, self, config.concurrency, spawn)
         self.former: set[int] = set()
         """Incarnations that this run had before its peers accepted the present one."""
         self.restarted: Callable[[], None] = lambda: None
@@ -81,6 +81,10 @@ class Core:
         """Sender's name → what wakes the writer of its live stream."""
         self.progress = asyncio.Event()
         """Set whenever something settles or a report is written: for those who wait for the node to drain."""
+        self._owed = Output()
+        """What finished handlers have brought about and `flush` will carry out."""
+        self._has_finished = False
+        """Whether a message was finished since the last `flush`."""
         self.room = Room(self.engine.obstacle)
         self.settlements = Settlements()
 
@@ -181,11 +185,7 @@ class Core:
         if output.received or output.duplicates or output.conflicts:
             self._note_arrivals(output, copies, now)
         if output.ready:
-            for arrival in output.ready:
-                held_ns = now - arrival.received_ns
-                self.counters.held += held_ns > 0
-                self.runner.add(arrival, held_ns / 1e9)
-            self.runner.pump()
+            self._make_ready(output.ready, now)
         for peer in output.transmit:
             self.transmit_wakes[peer].set()
         for origin in output.report:
@@ -196,6 +196,14 @@ class Core:
                 self.settlements.note(dot.seq)
             self.progress.set()
         self.room.offer()
+
+    def _make_ready(self, arrivals: Iterable[Arrival], now_ns: int) -> None:
+        for arrival in arrivals:
+            held_ns = now_ns - arrival.received_ns
+            if held_ns:
+                self.counters.held += 1
+            self.runner.ready.append(Handling(self, arrival, held_ns / 1e9))
+        self.runner.pump()
 
     def _note_arrivals(self, output: Output, copies: Sequence[Copy], now: int) -> None:
         self.counters.received += len(output.received)
@@ -234,10 +242,10 @@ class Core:
             self._write_arrival("deliver", arrival, handling)
 
     def finished(self, handling: Handling) -> None:
-        """The handler has returned: the message is settled, and what waited for it goes on."""
+        """The handler has returned: the message is settled, and what waited for it goes on. `flush` tells others."""
         if self.trace is not None:
             self._write_arrival("settle", handling.arrival, handling)
-        self._finish(handling.arrival)
+        self._settle(handling.arrival)
 
     def dropped(self, handling: Handling, reason: str) -> None:
         """The message goes to the dead letters, which settles it."""
@@ -247,14 +255,25 @@ class Core:
         if self.trace is not None:
             self._write_arrival("drop", arrival)
         payload = _readable(arrival)
-        message = None if payload is None else Message(arrival, payload, handling.held_for, 0)
+        message = None if payload is None else Message(arrival, *payload, handling.held_for, 0)
         self.dead_letters.append(DeadLetter(arrival.dot, arrival.copy.subject, reason, message))
-        self._finish(arrival)
+        self._settle(arrival)
 
-    def _finish(self, arrival: Arrival) -> None:
+    def _settle(self, arrival: Arrival) -> None:
         self.counters.settled += 1
-        self.apply(self.engine.finish(arrival))
-        self.progress.set()
+        self._has_finished = True
+        owed = self._owed
+        self.engine.finish(arrival, owed)
+        if owed.ready:
+            self._make_ready(owed.ready, time.monotonic_ns())
+            owed.ready.clear()
+
+    def flush(self) -> None:
+        """Carry out what finished handlers have brought about: reports, and settlements of messages to itself."""
+        if self._has_finished:
+            owed, self._owed, self._has_finished = self._owed, Output(), False
+            self.apply(owed)
+            self.progress.set()
 
     # -- trace -------------------------------------------------------------------------------------------------
 

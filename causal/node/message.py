@@ -5,29 +5,26 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from msgspec import Struct
+
 from causal.clock import HybridTimestamp, Relation, VectorClock
-from causal.node.payload import Payload
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival
 from causal.ordering.stamp import Clock, dots_of
 from causal.ordering.verdict import Verdict
 
 
-class Message:
+class Message(Struct, eq=False):
     """One message, delivered to one handler."""
 
-    __slots__ = ("_arrival", "attempt", "body", "headers", "held_for", "key")
-
-    def __init__(self, arrival: Arrival, payload: Payload, held_for: float, attempt: int) -> None:
-        self._arrival = arrival
-        self.key: str | None
-        self.headers: dict[str, str]
-        self.body: Any
-        self.key, self.headers, self.body = payload
-        self.held_for = held_for
-        """Seconds that it was held back; 0.0 if it was ready as it came."""
-        self.attempt = attempt
-        """Which run of the handler this is, from 1."""
+    _arrival: Arrival
+    key: str | None
+    headers: dict[str, str]
+    body: Any
+    held_for: float
+    """Seconds that it was held back; 0.0 if it was ready as it came."""
+    attempt: int
+    """Which run of the handler this is, from 1."""
 
     @property
     def id(self) -> Dot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +26,21 @@ _DEPTH_MAX = 256
 
 _PLAIN: bytes = msgpack.packb([None, {}])
 """How a payload begins that has neither key nor headers, as most do."""
+
+
+class _Local(threading.local):
+    """A packer for each thread: making one costs several times what it is used for."""
+
+    def __init__(self) -> None:
+        self.packer = msgpack.Packer(datetime=True)
+
+
+_local = _Local()
+
+_PLAIN_BYTES = len(_PLAIN)
+
+_unpack = msgpack.unpackb
+_new = tuple.__new__
 
 _RUN = re.compile(
     rb"(?s:"
@@ -89,8 +105,8 @@ def decode_payload(payload: bytes) -> Payload:
     if len(payload) > COUNTED_FROM and has_too_many_elements(payload):
         raise ProtocolError(f"payload has more than {ELEMENTS_MAX} elements")
     try:
-        if payload.startswith(_PLAIN):
-            return Payload(None, {}, msgpack.unpackb(payload[len(_PLAIN) :], timestamp=3, strict_map_key=False))
+        if payload[:_PLAIN_BYTES] == _PLAIN:
+            return _new(Payload, (None, {}, _unpack(payload[_PLAIN_BYTES:], timestamp=3, strict_map_key=False)))
         unpacker = msgpack.Unpacker(None, timestamp=3, strict_map_key=False, max_buffer_size=len(payload) or 1)
         unpacker.feed(payload)
         (key, headers), body = unpacker.unpack(), unpacker.unpack()
@@ -149,7 +165,7 @@ def _check_key(key: object) -> None:
 
 def _pack(value: object, name: str) -> bytes:
     try:
-        packed: bytes = msgpack.packb(value, datetime=True)
+        packed: bytes = _local.packer.pack(value)
         if isinstance(value, dict | list | tuple | dt.datetime | msgpack.Timestamp):
             # Some values can be packed and not unpacked (a tuple as a map's key): say so here, not at the peer.
             msgpack.unpackb(packed, timestamp=3, strict_map_key=False)

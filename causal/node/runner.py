@@ -13,6 +13,8 @@ from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType, coroutine
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from causal.errors import HandlerError, ProtocolError
 from causal.node.handlers import Handlers, Subscription
 from causal.node.message import Message
@@ -28,23 +30,20 @@ CANCEL_SECONDS = 5.0
 """After so long a handler that does not heed its cancellation is named in the log."""
 
 
-class Handling:
+class Handling(Struct, eq=False):
     """One message on its way through its handler, over all attempts."""
 
-    __slots__ = ("active", "arrival", "attempt", "error", "held_for", "owner", "payload", "retry_at", "since")
-
-    def __init__(self, owner: object, arrival: Arrival, held_for: float) -> None:
-        self.owner = owner
-        """The node whose handler this is: a handler may use other nodes in the same process."""
-        self.arrival = arrival
-        self.held_for = held_for
-        self.payload: Payload | None = None
-        self.attempt = 0
-        self.active = False
-        """Whether the handler is running at this moment."""
-        self.error: str | None = None
-        self.retry_at: float | None = None
-        self.since = 0.0
+    owner: object
+    """The node whose handler this is: a handler may use other nodes in the same process."""
+    arrival: Arrival
+    held_for: float
+    payload: Payload | None = None
+    attempt: int = 0
+    active: bool = False
+    """Whether the handler is running at this moment."""
+    error: str | None = None
+    retry_at: float | None = None
+    since: float = 0.0
 
 
 current_handling: ContextVar[Handling | None] = ContextVar("causal_handling", default=None)
@@ -58,38 +57,54 @@ class Effects(Protocol):
         """The handler is about to start, for the first time or again."""
 
     def finished(self, handling: Handling) -> None:
-        """The handler has returned."""
+        """The handler has returned. What that brings about for others may wait for `flush`."""
 
     def dropped(self, handling: Handling, reason: str) -> None:
-        """The message cannot be handled and goes to the dead letters."""
+        """The message cannot be handled and goes to the dead letters; else as `finished`."""
+
+    def flush(self) -> None:
+        """Nothing more is finished in this turn of the event loop: tell everybody what has been."""
+
+
+class Step:
+    """A handler that has to wait: where it stands, and for what."""
+
+    __slots__ = ("context", "handler", "waits_for")
+
+    def __init__(self, handler: Coroutine[Any, Any, object], context: Context, waits_for: object) -> None:
+        self.handler = handler
+        self.context = context
+        self.waits_for = waits_for
 
 
 @coroutine
-def _inside(context: Context, handler: Coroutine[Any, Any, object]) -> Generator[Any, Any, object]:
-    """Await a coroutine of which every step runs in `context`, in the task of whoever awaits this.
+def _rest_of(step: Step) -> Generator[Any, Any, object]:
+    """Await the rest of a handler, each step of it in its context, in the task of whoever awaits this.
 
     What a task of its own would give the handler, without the task: its own context variables. As in a task, what
     it waits for is waited for by `asyncio.current_task()`.
     """
-    step, argument = handler.send, None
+    waits_for, run, handler = step.waits_for, step.context.run, step.handler
     while True:
         try:
-            waited_for = context.run(step, argument)
+            argument = yield waits_for
+        except BaseException as error:  # noqa: BLE001  # cancellation too belongs to the handler
+            go_on: Callable[[Any], object] = handler.throw
+            argument = error
+        else:
+            go_on = handler.send
+        try:
+            waits_for = run(go_on, argument)
         except StopIteration as stop:
             return stop.value
-        try:
-            argument = yield waited_for
-            step = handler.send
-        except BaseException as error:  # noqa: BLE001  # cancellation too belongs to the handler
-            step, argument = handler.throw, error
 
 
 class HandlerRunner:
     """Starts handlers in the order in which the engine released them, up to `concurrency` at a time.
 
-    Handlers run in worker tasks, made when they are needed. A worker takes one message after the other; before it
-    enters a handler while more are ready it calls the next worker, which goes on if that handler has to wait. So
-    handlers that never wait cost no task and no turn of the event loop, and those that do never stop the others.
+    Handlers run in worker tasks, made when they are needed. A worker takes one message after the other and begins
+    its handler; if that has to wait, it calls the next worker, which goes on. So handlers that never wait cost no
+    task and no turn of the event loop, and those that do never stop the others.
 
     A handler that raises, times out or is cancelled is retried after a pause, which takes no place among the
     running ones; what follows the message waits, nothing else does. One that is cancelled because the node
@@ -99,13 +114,11 @@ class HandlerRunner:
 
     def __init__(
         self,
-        owner: object,
         handlers: Handlers,
         effects: Effects,
         concurrency: int,
         spawn: Callable[..., asyncio.Task[None]],
     ) -> None:
-        self._owner = owner
         self._handlers = handlers
         self._effects = effects
         self._concurrency = concurrency
@@ -113,6 +126,7 @@ class HandlerRunner:
         self._base = copy_context()
         """What handlers find in their context: what was there when the node was entered."""
         self.ready: deque[Handling] = deque()
+        """What may be handled now; `pump` sees to what was added."""
         self.running: dict[asyncio.Task[None], Handling] = {}
         """What each busy worker handles."""
         self.retrying: dict[asyncio.Task[None], Handling] = {}
@@ -130,13 +144,9 @@ class HandlerRunner:
         self._breath: asyncio.Future[None] | None = None
         """Ends the pause between two bursts."""
 
-    def add(self, arrival: Arrival, held_for: float) -> None:
-        """A message may be handled now."""
-        self.ready.append(Handling(self._owner, arrival, held_for))
-
     def pump(self) -> None:
         """See to it that what is ready is begun, as far as there is room."""
-        if self._coming or not self.ready or self.closing:
+        if self._coming or self.closing or not self.ready:
             return
         if self._idle:
             self._coming += 1
@@ -187,12 +197,46 @@ class HandlerRunner:
             elif self._begun >= BURST:
                 await self._pause()
             else:
+                self._coming += 1
+                waiting = self._begin_ready(task)
+                self._coming -= 1
+                if waiting is not None:
+                    await self._see_through(task, *waiting)
+                elif task.cancelling() and not self.closing:
+                    await _withdraw_cancellation(task)
+
+    def _begin_ready(self, task: asyncio.Task[None]) -> tuple[Handling, Subscription, Step] | None:
+        """Begin what is ready, one after the other, until the burst is over or a handler has to wait: that one."""
+        ready, effects = self.ready, self._effects
+        try:
+            while ready and self._begun < BURST and not (self.closing or task.cancelling()):
                 self._begun += 1
-                handling = self.ready.popleft()
-                self.pump()
+                handling = ready.popleft()
                 subscription = self._prepare(handling)
-                if subscription is not None:
-                    await self._handle(task, handling, subscription)
+                if subscription is None:
+                    continue
+                handling.attempt += 1
+                handling.retry_at = None
+                effects.started(handling)
+                self.running[task] = handling
+                handling.active = True
+                error: BaseException | None = None
+                try:
+                    step = self._first_step(handling, subscription)
+                    if step is not None:
+                        return handling, subscription, step
+                except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  # its message is retried
+                    error = raised
+                self._leave(task, handling)
+                if error is None:
+                    effects.finished(handling)
+                elif not self.closing:
+                    self._retry(handling, subscription, error)
+                elif isinstance(error, asyncio.CancelledError):
+                    raise error
+        finally:
+            effects.flush()
+        return None
 
     async def _pause(self) -> None:
         """A burst is over, a few milliseconds have passed: the event loop's other tasks come first."""
@@ -222,25 +266,31 @@ class HandlerRunner:
             return None
         return subscription
 
-    async def _handle(self, task: asyncio.Task[None], handling: Handling, subscription: Subscription) -> None:
+    def _first_step(self, handling: Handling, subscription: Subscription) -> Step | None:
+        """Enter the handler; None if it has returned, else where it stands. Raises what it raises."""
         assert handling.payload is not None
-        handling.attempt += 1
-        handling.retry_at = None
-        handling.since = time.monotonic()
-        self._effects.started(handling)
-        self.running[task] = handling
-        handling.active = True
+        key, headers, body = handling.payload
+        message = Message(handling.arrival, key, headers, body, handling.held_for, handling.attempt)
         context = self._base.copy()
         context.run(current_handling.set, handling)
-        message = Message(handling.arrival, handling.payload, handling.held_for, handling.attempt)
-        error: BaseException | None = None
+        handler = subscription.handler(message)
+        if type(handler) is not CoroutineType:
+            handler = _awaiting(handler)
         try:
-            handler = subscription.handler(message)
-            result = await _inside(context, handler if isinstance(handler, CoroutineType) else _awaiting(handler))
-            if result is not None:
-                raise HandlerError(
-                    f"handler for {subscription.pattern!r} returned {type(result).__name__}; it must return None"
-                )
+            return Step(handler, context, context.run(handler.send, None))
+        except StopIteration as stop:
+            _check_result(stop.value, subscription)
+            return None
+
+    async def _see_through(
+        self, task: asyncio.Task[None], handling: Handling, subscription: Subscription, step: Step
+    ) -> None:
+        """Wait for a handler that has to wait; meanwhile another worker begins what is ready."""
+        handling.since = time.monotonic()
+        error: BaseException | None = None
+        self.pump()
+        try:
+            _check_result(await _rest_of(step), subscription)
         except asyncio.CancelledError as cancelled:
             if self.closing:
                 raise
@@ -248,17 +298,22 @@ class HandlerRunner:
         except Exception as raised:  # noqa: BLE001  # whatever a handler raises, its message is retried
             error = raised
         finally:
-            handling.active = False
-            handling.payload = None
-            del self.running[task]
+            self._leave(task, handling)
         if task.cancelling() and not self.closing:
             await _withdraw_cancellation(task)
         if error is None:
             self._coming += 1
             self._effects.finished(handling)
+            self._effects.flush()
             self._coming -= 1
         elif not self.closing:
             self._retry(handling, subscription, error)
+
+    def _leave(self, task: asyncio.Task[None], handling: Handling) -> None:
+        """The handler is over."""
+        handling.active = False
+        handling.payload = None
+        del self.running[task]
 
     def _retry(self, handling: Handling, subscription: Subscription, error: BaseException) -> None:
         policy = subscription.policy
@@ -281,6 +336,13 @@ class HandlerRunner:
             del self.retrying[task]
         self.ready.append(handling)
         self.pump()
+
+
+def _check_result(result: object, subscription: Subscription) -> None:
+    if result is not None:
+        raise HandlerError(
+            f"handler for {subscription.pattern!r} returned {type(result).__name__}; it must return None"
+        )
 
 
 async def _awaiting(awaitable: Awaitable[object]) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from causal.ordering.dot import NodeId
-from causal.ordering.stamp import NO_DOTS, Dots, Pending, Seqs, joined_seqs, seqs_left
+from causal.ordering.stamp import Dots, Pending, Seqs, joined_seqs, seqs_left
 
 IsSettled = Callable[[str, NodeId, int], bool]
 """`(destination, origin, seq)` → whether that message is known to be settled at that destination."""
@@ -64,7 +64,9 @@ class CausalContext:
 
     def add(self, destination: str, origin: NodeId, seqs: Seqs) -> None:
         """Follow messages that are not settled at their destination. O(dots pending there)."""
-        self.pending[destination] = joined(self.pending.get(destination, NO_DOTS), {origin: seqs})
+        dots = self.pending.get(destination)
+        more = {origin: seqs}
+        self.pending[destination] = more if dots is None else joined(dots, more)
 
     def forget(self, destination: str, origin: NodeId, seq: int) -> None:
         """This message is settled at its destination, or will never come: of a chain, what is pending up to it goes."""
@@ -72,11 +74,14 @@ class CausalContext:
         seqs = None if dots is None else dots.get(origin)
         if dots is None or seqs is None:
             return
-        left: Seqs | None
-        if isinstance(seqs, int):
-            left = None if seqs <= seq else seqs
-        else:
+        left: Seqs | None = None
+        if not isinstance(seqs, int):
             left = seqs_left(seqs, seq.__eq__)
+        elif seqs > seq:
+            return
+        elif len(dots) == 1:  # the usual case
+            del self.pending[destination]
+            return
         if left == seqs:
             return
         others = {o: s for o, s in dots.items() if o != origin}

@@ -2,54 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from causal.ordering.dot import NodeId
 from causal.ordering.stamp import Clock
+
+
+class SharedClock(Mapping[NodeId, int]):
+    """A clock as its sender's own entry and the others, which the clocks of many messages have in common.
+
+    Invariant: `others` has no entry of the sender's name, and is never mutated once it is part of a clock. So a
+    clock costs O(1) to make, and a run of messages costs one mapping on the wire and in memory.
+    """
+
+    __slots__ = ("count", "others", "sender")
+
+    def __init__(self, others: Clock, sender: NodeId, count: int) -> None:
+        self.others = others
+        self.sender = sender
+        self.count = count
+
+    def __getitem__(self, origin: NodeId) -> int:
+        return self.count if origin == self.sender else self.others[origin]
+
+    def __iter__(self) -> Iterator[NodeId]:
+        yield self.sender
+        yield from self.others
+
+    def __len__(self) -> int:
+        return len(self.others) + 1
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 class SendCounts:
     """Sends per origin in the causal past of this process; one entry a name, of its latest incarnation.
 
-    The source is Fidge (1988) and Mattern (1989), counting sends only. Merging costs O(entries merged), a
-    snapshot O(entries). No entry is ever dropped to make a clock fit: a clock too large is left out whole, and
-    whoever follows a message without a clock has none either: its own would deny what it does not know of.
+    The source is Fidge (1988) and Mattern (1989), counting sends only. Merging costs O(entries merged that are not
+    those merged before), a snapshot O(1), and O(entries) once after a merge. No entry is ever dropped to make a
+    clock fit: a clock too large is left out whole, and whoever follows a message without a clock has none either:
+    its own would deny what it does not know of.
     """
 
-    __slots__ = ("_complete", "_counts", "_entries_max", "_latest", "_me")
+    __slots__ = ("_complete", "_entries_max", "_latest", "_me", "_merged", "_others", "_shared")
 
     def __init__(self, me: NodeId, entries_max: int) -> None:
         self._me = me
         self._entries_max = entries_max
-        self._counts: dict[NodeId, int] = {}
+        self._others: dict[NodeId, int] = {}
+        self._shared = False
+        """Whether a stamp has `_others`: then it is copied before it changes."""
+        self._merged: Clock | None = None
+        """The others of the clock merged last: nothing new is in them."""
         self._latest: dict[str, NodeId] = {me.name: me}
         self._complete = True
 
     def sent(self, seq: int) -> Clock | None:
-        """Count a send of this process; the clock to stamp it with, None if it is too large or not complete."""
-        self._counts[self._me] = seq
-        fits = self._complete and len(self._counts) <= self._entries_max
-        return dict(self._counts) if fits else None
+        """The clock to stamp this process's message `seq` with, None if it is too large or not complete."""
+        if not self._complete or len(self._others) >= self._entries_max:
+            return None
+        self._shared = True
+        return SharedClock(self._others, self._me, seq)
 
     def merge(self, clock: Clock | None) -> None:
         """Take in the clock of a message that was delivered; without one, nobody can tell what it followed."""
-        if clock is None:
+        if type(clock) is SharedClock:
+            if clock.others is not self._merged:
+                self._merged = clock.others
+                for origin, count in clock.others.items():
+                    self._raise(origin, count)
+            known = self._others.get(clock.sender)
+            if known is None or self._shared:
+                self._raise(clock.sender, clock.count)
+            elif known < clock.count:
+                self._others[clock.sender] = clock.count
+        elif clock is None:
             self._complete = False
+        else:
+            for origin, count in clock.items():
+                self._raise(origin, count)
+
+    def _raise(self, origin: NodeId, count: int) -> None:
+        known = self._others.get(origin)
+        if known is None:
+            self._add(origin, count)
+        elif known < count:
+            self._unshared()[origin] = count
+
+    def _add(self, origin: NodeId, count: int) -> None:
+        latest = self._latest.get(origin.name)
+        if latest is not None and latest != origin:
+            if latest.incarnation > origin.incarnation or origin.name == self._me.name:
+                return  # nobody knows a later incarnation of this process than the process itself
+            self._unshared().pop(latest, None)
+        elif origin == self._me:
             return
-        counts = self._counts
-        for origin, count in clock.items():
-            known = counts.get(origin)
-            if known is not None:
-                if known < count:
-                    counts[origin] = count
-                continue
-            latest = self._latest.get(origin.name)
-            if latest is not None and latest.incarnation > origin.incarnation:
-                continue
-            if latest is not None and latest != origin:
-                if origin.name == self._me.name:
-                    continue  # nobody knows a later incarnation of this process than the process itself
-                counts.pop(latest, None)
-            self._latest[origin.name] = origin
-            counts[origin] = count
+        self._latest[origin.name] = origin
+        self._unshared()[origin] = count
+
+    def _unshared(self) -> dict[NodeId, int]:
+        if self._shared:
+            self._others, self._shared = dict(self._others), False
+        return self._others
 
 
 def may_count(clock: Clock | None, origin: NodeId, seq: int) -> bool:

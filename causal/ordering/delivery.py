@@ -12,7 +12,7 @@ from causal.ordering.holdback import Arrival, HoldBackQueue
 from causal.ordering.link import InboundLink
 from causal.ordering.output import Output
 from causal.ordering.settlement import LOST, MET, Settlement
-from causal.ordering.stamp import Copy
+from causal.ordering.stamp import Copy, listed
 from causal.ordering.verdict import Ordering
 
 REPORTED_AGAIN_MAX = 8192
@@ -34,23 +34,30 @@ class Delivery:
         self._untold: dict[Dot, None] = {}
         """Lost messages that no verdict has named yet, oldest first."""
         self._ordering_of = ordering_of
+        self._subject: str | None = None
+        self._ordering = Ordering.CAUSAL
+        """Of `_subject`, the last one asked for: most messages have the subject of the one before."""
 
     def receive(self, link: InboundLink, copy: Copy, output: Output) -> None:
         """Take in one copy: a duplicate is dropped (and reported again if it is settled, never if it is held)."""
-        origin, seq = link.origin, copy.seq
-        if seq in link.received:
+        seq, received = copy.seq, link.received
+        if copy.stamp.previous == received.to and not received.beyond:
+            received.to = seq  # the usual case: what follows the last one
+        elif seq in received:
             self._receive_again(link, copy, output)
             return
-        gap = link.received.add(seq, copy.stamp.previous)
-        if gap is not None:
+        elif (gap := received.add(seq, copy.stamp.previous)) is not None:
             link.gaps.append(gap)
-            output.report.add(origin)
-        arrival = Arrival(origin, copy, self._ordering_of(copy.subject))
+            output.report.add(link.origin)
+        if copy.subject is not self._subject:
+            self._subject, self._ordering = copy.subject, self._ordering_of(copy.subject)
+        arrival = Arrival(link.origin, copy, self._ordering, listed(copy.stamp.after))
         link.unsettled[seq] = arrival
         output.received.append(arrival)
         if arrival.ordering is Ordering.NONE:
             output.ready.append(arrival)
-        self._advance(arrival, output)
+        if self._take_turn(arrival, output):
+            self._release_after(arrival, output)
 
     def _receive_again(self, link: InboundLink, copy: Copy, output: Output) -> None:
         dot = Dot(link.origin.name, link.origin.incarnation, copy.seq)
@@ -93,7 +100,10 @@ class Delivery:
         """This message need not be waited for any more: those registered under it look for their next dot."""
         passed: deque[Arrival] | None = None
         while True:
-            for waiting in self.holdback.release(arrival.origin, arrival.copy.seq):
+            seq = arrival.copy.seq
+            for waiting in self.holdback.release(arrival.origin, seq):
+                if waiting.after[waiting.looked_at][1] == seq:  # the very dot, and not one that stands for a lost one
+                    waiting.looked_at += 1
                 if self._take_turn(waiting, output):
                     passed = passed or deque()
                     passed.append(waiting)
@@ -156,6 +166,7 @@ class Delivery:
         link = self.settlement.inbound[origin]
         del link.unsettled[copy.seq]
         link.remember(copy)
+        if not link.to_report:
+            output.report.add(origin)  # what is to be reported already has been announced
         link.to_report.append(copy.seq)
-        output.report.add(origin)
         self.settlement.changes += 1

@@ -14,22 +14,17 @@ from causal.ordering.context import CausalContext
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.frames import (
-    Hello,
-    ReceiverFrame,
-    Refusal,
-    RefusalCode,
-    SenderFrame,
-    Welcome,
-)
+from causal.ordering.frames import Hello, ReceiverFrame, Refusal, RefusalCode, SenderFrame, Welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import REPORTS_MAX, Stability
-from causal.ordering.stamp import NO_DOTS, Copy, Dots, Stamp, size_of
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Copy, Dots, Stamp, size_of
 from causal.ordering.validation import validate, validate_credit, validate_welcome
 from causal.ordering.verdict import Ordering
+
+_new = tuple.__new__
 
 
 class Engine:
@@ -91,7 +86,8 @@ class Engine:
             count = len(link.outbox)
             if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):
                 return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
-        if size_of(self.context.pending) + len(destinations) > self.config.dots_max:
+        pending = self.context.pending
+        if pending and size_of(pending) + len(destinations) > self.config.dots_max:
             self.context.prune(self.settlement.is_settled)
             dots = size_of(self.context.pending) + len(destinations)
             if dots > self.config.dots_max:
@@ -114,26 +110,30 @@ class Engine:
 
     def commit(self, destinations: tuple[str, ...], subject: str, payload: bytes, now_ms: int) -> tuple[Dot, Output]:
         """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`."""
-        self._prune()
+        context = self.context
+        if context.pending and context.pruned_at != self.settlement.changes:
+            self._prune()
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
         clock = self.counts.sent(seq)
         output = Output()
         copies = []
-        pending = self.context.pending
+        pending = context.pending
         for name in destinations:
-            after = pending.get(name, NO_DOTS)
-            elsewhere = self._elsewhere(name, destinations, seq)
-            stamp = Stamp(self.outbound[name].last_sent, timestamp, after, elsewhere, clock)
-            copies.append((name, Copy(seq, stamp, subject, payload)))
-        self._unsettled[seq] = len(destinations)
-        self.context.follow(destinations, self.me, seq)
-        for name, copy in copies:
             link = self.outbound[name]
+            after = pending.get(name, NO_DOTS)
+            alone = len(destinations) == 1 and len(pending) == (after is not NO_DOTS)
+            elsewhere = NO_PENDING if alone else self._elsewhere(name, destinations, seq)
+            # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
+            stamp = _new(Stamp, (link.last_sent, timestamp, after, elsewhere, clock, 0, NO_PENDING))
+            copies.append((link, _new(Copy, (seq, stamp, subject, payload))))
+        self._unsettled[seq] = len(destinations)
+        context.follow(destinations, self.me, seq)
+        for link, copy in copies:
             link.enqueue(copy)
             if link.connected:
-                output.transmit.add(name)
-            elif name == self.me.name:
+                output.transmit.add(link.peer)
+            elif link.peer == self.me.name:
                 self.delivery.receive(self.settlement.inbound[self.me], copy, output)
         return Dot(self.me.name, self.me.incarnation, seq), output
 
@@ -143,14 +143,13 @@ class Engine:
         elsewhere = {other: dots for other, dots in pending.items() if other != name} if pending else {}
         for sibling in destinations:
             if sibling != name:
-                elsewhere[sibling] = {**pending.get(sibling, {}), self.me: seq}
+                elsewhere[sibling] = {**pending.get(sibling, NO_DOTS), self.me: seq}
         return elsewhere
 
     def _prune(self) -> None:
         """Forget what is settled; what was kept last time stays pending until something more is known."""
-        if self.context.pending and self.context.pruned_at != self.settlement.changes:
-            self.context.prune(self.settlement.is_settled)
-            self.context.pruned_at = self.settlement.changes
+        self.context.prune(self.settlement.is_settled)
+        self.context.pruned_at = self.settlement.changes
 
     # -- the sender's end of a link ----------------------------------------------------------------------------
 
@@ -169,8 +168,7 @@ class Engine:
         self.accepted = True
         output = Output()
         output.transmit.add(peer)
-        for seq in link.resume(welcome):
-            self._settled_at(link, seq, output)
+        self._settled_at(link, link.resume(welcome), output)
         self.stability.moved(self.me)
         return output
 
@@ -207,8 +205,7 @@ class Engine:
             return output
         if frame.received > link.frames_sent or max(frame.settled, default=0) > link.last_sent:
             raise ProtocolError(f"{peer} reports on something that was never sent to it")
-        for seq in frame.settled:
-            self._settled_at(link, seq, output)
+        self._settled_at(link, frame.settled, output)
         for first, last in frame.resend:
             link.resend(first, last)
         for dot in frame.answers:
@@ -227,16 +224,16 @@ class Engine:
         """The stream to a receiver is gone."""
         self.outbound[peer].reset()
 
-    def _settled_at(self, link: OutboundLink, seq: int, output: Output) -> None:
-        if not link.settle(seq):
-            return
-        self.settlement.changes += 1
-        left = self._unsettled[seq] - 1
-        if left:
-            self._unsettled[seq] = left
-        else:
-            del self._unsettled[seq]
-            output.settled.append(Dot(self.me.name, self.me.incarnation, seq))
+    def _settled_at(self, link: OutboundLink, seqs: Sequence[int], output: Output) -> None:
+        unsettled, (name, incarnation) = self._unsettled, self.me
+        for seq in link.settle(seqs):
+            self.settlement.changes += 1
+            left = unsettled[seq] - 1
+            if left:
+                unsettled[seq] = left
+            else:
+                del unsettled[seq]
+                output.settled.append(_new(Dot, (name, incarnation, seq)))
 
     # -- the receiver's end of a link --------------------------------------------------------------------------
 
@@ -338,9 +335,8 @@ class Engine:
     def _settle_own(self, output: Output) -> None:
         """Messages to oneself are reported without a stream."""
         own = self.settlement.inbound[self.me]
-        for seq in own.to_report:
-            self._settled_at(self.outbound[self.me.name], seq, output)
         if own.to_report:
+            self._settled_at(self.outbound[self.me.name], own.to_report, output)
             own.to_report.clear()
             self.stability.moved(self.me)
         output.report.discard(self.me)
@@ -363,9 +359,12 @@ class Engine:
             self.context.add(self.me.name, arrival.origin, arrival.copy.seq)
         self.counts.merge(stamp.clock)
 
-    def finish(self, arrival: Arrival) -> Output:
-        """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits)."""
-        output = Output()
+    def finish(self, arrival: Arrival, output: Output | None = None) -> Output:
+        """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits).
+
+        With an `output` the effects are added to it: of several messages at once, to carry them out together.
+        """
+        output = output or Output()
         self.delivery.finish(arrival, output)
         if arrival.passed and self.context.pending:
             self.context.forget(self.me.name, arrival.origin, arrival.copy.seq)

@@ -4,57 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
+
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.stamp import Copy, each
+from causal.ordering.stamp import Copy
 from causal.ordering.verdict import ORDERED, UNORDERED, Ordering, Verdict, VerdictKind
 
 
-class Arrival:
+class Arrival(Struct, eq=False, gc=False):
     """One copy received and not settled yet, on its way from the link to its handler.
 
     held → ready → started → finished → settled. A `none` message is ready at once, and one that is dropped
     while it waits finishes before its turn; both *settle in turn*: only when `in_turn` is true as well.
 
     Invariant: `in_turn` is true once everything in the copy's own `after` is settled here (or lost).
+    Invariant: nothing in it leads back to it (the garbage collector does not look at it: there are many).
     """
 
-    __slots__ = (
-        "after",
-        "copy",
-        "finished",
-        "held_under",
-        "in_turn",
-        "looked_at",
-        "lost",
-        "ordering",
-        "origin",
-        "passed",
-        "received_ns",
-        "started",
-    )
-
-    def __init__(self, origin: NodeId, copy: Copy, ordering: Ordering) -> None:
-        self.origin = origin
-        self.copy = copy
-        self.ordering = ordering
-        self.in_turn = False
-        self.started = False
-        self.finished = False
-        self.passed = False
-        """Whether those that follow this message need not wait for it any more."""
-        self.lost: tuple[Dot, ...] = ()
-        """Predecessors that can never come."""
-        self.held_under: tuple[NodeId, int] | None = None
-        """The one missing dot under which this copy is registered, as origin and seq."""
-        self.after = tuple(each(copy.stamp.after))
-        self.looked_at = 0
-        """How many of `after` are settled here: they stay so and are not looked at again."""
-        self.received_ns = 0
-        """For the caller's use (when it arrived, by the caller's clock); the engine does not read it."""
+    origin: NodeId
+    copy: Copy
+    ordering: Ordering
+    after: tuple[tuple[NodeId, int], ...]
+    """The dots of the copy's `after`, as `listed` gives them."""
+    looked_at: int = 0
+    """How many of `after` are settled here: they stay so and are not looked at again."""
+    in_turn: bool = False
+    started: bool = False
+    finished: bool = False
+    passed: bool = False
+    """Whether those that follow this message need not wait for it any more."""
+    lost: tuple[Dot, ...] = ()
+    """Predecessors that can never come."""
+    held_under: tuple[NodeId, int] | None = None
+    """The one missing dot under which this copy is registered, as origin and seq."""
+    received_ns: int = 0
+    """For the caller's use (when it arrived, by the caller's clock); the engine does not read it."""
 
     @property
     def dot(self) -> Dot:
-        return Dot(self.origin.name, self.origin.incarnation, self.copy.seq)
+        name, incarnation = self.origin
+        return tuple.__new__(Dot, (name, incarnation, self.copy.seq))
 
     @property
     def waits_for(self) -> Dot | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, StableNumber, Welcome
 from causal.ordering.holdback import Arrival
-from causal.ordering.stamp import Copy, count_of, size_of
+from causal.ordering.stamp import Copy, Stamp, size_of
 
 DIGESTS_MAX = 1024
 """How many settled messages of a link are remembered by digest, to tell a duplicate from a reused dot."""
@@ -55,17 +55,21 @@ class OutboundLink:
         if self.connected:
             self.queue.append(copy.seq)
 
-    def settle(self, seq: int) -> bool:
-        """The receiver settled this message. False if that was known already, or it was never sent here."""
-        copy = self.outbox.pop(seq, None)
-        if copy is None:
-            return False
-        size = len(copy.payload)
-        self.outbox_bytes -= size
-        if seq in self.in_flight:
-            self.in_flight.discard(seq)
-            self.in_flight_bytes -= size
-        return True
+    def settle(self, seqs: Iterable[int]) -> list[int]:
+        """The receiver settled these messages. Returns those that were unsettled here until now."""
+        fresh = []
+        outbox, in_flight = self.outbox, self.in_flight
+        for seq in seqs:
+            copy = outbox.pop(seq, None)
+            if copy is None:
+                continue
+            fresh.append(seq)
+            size = len(copy.payload)
+            self.outbox_bytes -= size
+            if seq in in_flight:
+                in_flight.remove(seq)
+                self.in_flight_bytes -= size
+        return fresh
 
     def resume(self, welcome: Welcome) -> list[int]:
         """Begin a stream where the receiver says that it stands; returns what it has settled meanwhile."""
@@ -114,17 +118,24 @@ class OutboundLink:
         Bytes are those of payloads and an estimate of the stamps, against `bytes_max` for one frame.
         """
         copies: list[Copy] = []
-        size = 0
-        while len(copies) < messages_max and size < bytes_max and (copy := self._first()) is not None:
-            stamp = copy.stamp
+        size, left = 0, self.window_messages - len(self.in_flight)
+        queue, outbox, in_flight = self.queue, self.outbox, self.in_flight
+        while queue and len(copies) < messages_max:
+            copy = outbox.get(queue[0])
+            if copy is None:  # settled while it waited to be sent again
+                queue.popleft()
+                continue
             payload = len(copy.payload)
-            dots = count_of(stamp.after) + (size_of(stamp.elsewhere) if stamp.elsewhere else 0) + len(stamp.clock or ())
-            size += payload + 64 + 24 * dots
+            full = left <= 0 or self.in_flight_bytes + payload > self.window_bytes
+            if full and in_flight:
+                break
+            size += payload + _stamp_size(copy.stamp)
             if copies and size > bytes_max:
                 break
-            self.queue.popleft()
-            self.in_flight.add(copy.seq)
+            queue.popleft()
+            in_flight.add(copy.seq)
             self.in_flight_bytes += payload
+            left -= 1
             copies.append(copy)
         return copies
 
@@ -149,6 +160,15 @@ class OutboundLink:
     def base(self) -> Base:
         """The starting point for a receiver that knows nothing of this incarnation."""
         return Base(last=self.last_sent, unsettled=tuple(self.outbox))
+
+
+def _stamp_size(stamp: Stamp) -> int:
+    """Bytes that a stamp takes in a frame, roughly."""
+    size = 64 + 24 * len(stamp.after)
+    if stamp.elsewhere:
+        size += 24 * size_of(stamp.elsewhere)
+    clock = stamp.clock
+    return size if clock is None else size + 16 * len(clock)
 
 
 class Received:
@@ -253,7 +273,7 @@ class InboundLink:
         """Keep a settled message's digest as long as it is among the last `DIGESTS_MAX`, at most twice as long."""
         if len(self.digests) >= DIGESTS_MAX:
             self._older, self.digests = self.digests, {}
-        self.digests[copy.seq] = digest(copy)
+        self.digests[copy.seq] = hash((copy.subject, copy.payload))  # `digest`, without the call
 
     def forget_digests(self) -> None:
         """This incarnation is gone: nothing of it comes again."""

@@ -74,6 +74,14 @@ def each(dots: Dots) -> Iterator[tuple[NodeId, int]]:
                 yield origin, seq
 
 
+def listed(dots: Dots) -> tuple[tuple[NodeId, int], ...]:
+    """The dots of a set as pairs of origin and seq."""
+    for seqs in dots.values():
+        if not isinstance(seqs, int):
+            return tuple(each(dots))
+    return tuple(dots.items())  # type: ignore[arg-type]  # each of them is an int, as the loop has seen
+
+
 def dots_of(dots: Dots) -> Iterator[Dot]:
     """The dots of a set, one by one."""
     for origin, seq in each(dots):
@@ -82,12 +90,22 @@ def dots_of(dots: Dots) -> Iterator[Dot]:
 
 def count_of(dots: Dots) -> int:
     """How many dots a set lists."""
-    return sum([1 if isinstance(seqs, int) else len(seqs) for seqs in dots.values()])
+    size = len(dots)
+    for seqs in dots.values():
+        if not isinstance(seqs, int):
+            size += len(seqs) - 1
+    return size
 
 
 def size_of(pending: Pending) -> int:
     """How many dots a context or a stamp's `elsewhere` lists."""
-    return sum(map(count_of, pending.values()))
+    size = 0
+    for dots in pending.values():
+        size += len(dots)
+        for seqs in dots.values():
+            if not isinstance(seqs, int):
+                size += len(seqs) - 1
+    return size
 
 
 def joined_seqs(one: Seqs, other: Seqs) -> Seqs:

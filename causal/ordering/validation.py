@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from causal.errors import ProtocolError
+from causal.ordering.counts import SharedClock
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
 from causal.ordering.link import InboundLink, OutboundLink, Received
-from causal.ordering.stamp import NO_DOTS, Copy, Dots, count_of, each, joined_seqs, size_of
+from causal.ordering.stamp import NO_DOTS, Clock, Copy, Dots, count_of, each, joined_seqs, size_of
 
 
 def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, dots_max: int) -> None:
@@ -23,8 +24,7 @@ def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, d
             received = Received(frame.base.last, set(frame.base.unsettled))
     elif not link.based and frame.copies:
         raise ProtocolError(f"{link.origin} sends messages before its base")
-    for copy in frame.copies:
-        _validate_copy(link.origin, copy, me, last_seq, dots_max)
+    _validate_copies(link.origin, frame.copies, me, last_seq, dots_max)
     received.check(frame.copies)
     for report in frame.stable:
         _validate_report(link.origin, report, me)
@@ -68,6 +68,26 @@ def _validate_report(sender: NodeId, report: StableNumber, me: NodeId) -> None:
         raise ProtocolError(f"{sender} reports on what only {me} can know")
     if report.upto < 0 or any(not 0 < seq <= report.upto for seq in report.lagging.values()):
         raise ProtocolError(f"{sender} reports the impossible exceptions {dict(report.lagging)} to {report.upto}")
+
+
+def _validate_copies(origin: NodeId, copies: Sequence[Copy], me: NodeId, last_seq: int, dots_max: int) -> None:
+    counted: Clock | None = None
+    for copy in copies:
+        seq, (previous, _, after, elsewhere, clock, horizon, closed), _, _ = copy
+        if type(clock) is SharedClock and clock.others is not counted and clock.others.get(me, 0) <= last_seq:
+            counted = clock.others
+        # The usual case, nothing before it or a chain with a clock that says so, needs no other look.
+        if (
+            0 <= previous < seq
+            and not (elsewhere or horizon or closed)
+            and (not after or (len(after) == 1 and previous and after.get(origin) == previous))
+            and type(clock) is SharedClock
+            and clock.others is counted
+            and clock.sender == origin
+            and clock.count == seq
+        ):
+            continue
+        _validate_copy(origin, copy, me, last_seq, dots_max)
 
 
 def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_max: int) -> None:

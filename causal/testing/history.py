@@ -287,7 +287,7 @@ class History:
                 self._judge_clock(later, clock, past)
 
     def _judge_clock(self, later: Sent, clock: object, past: list[Sent]) -> None:
-        assert isinstance(clock, dict)
+        assert isinstance(clock, Mapping)
         counts: dict[str, dict[int, int]] = {}
         for sent in (*past, later):
             seqs = counts.setdefault(sent.dot.name, {})

@@ -21,6 +21,7 @@ class WrittenOrigins(dict[NodeId, int]):
 
     def __init__(self, writer: NodeId) -> None:
         super().__init__({writer: 0})
+        self.writer = writer
         self.fresh: list[pb.Origin] = []
 
     def __missing__(self, origin: NodeId) -> int:

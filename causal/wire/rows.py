@@ -16,6 +16,7 @@ from msgspec import Meta
 from msgspec.msgpack import Decoder, Encoder
 
 from causal.errors import ProtocolError
+from causal.ordering.counts import SharedClock
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import StableNumber
 from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Copy, Dots, Pending, Seqs, Stamp, count_of, size_of
@@ -47,9 +48,9 @@ ClockPairs = Annotated[list[Number], Meta(max_length=2 * CLOCK_ENTRIES_MAX)]
 LaggingPairs = Annotated[list[Number], Meta(max_length=2 * LAGGING_MAX)]
 Elsewhere = Annotated[list[tuple[Number, DotPairs]], Meta(max_length=DOTS_MAX)]
 
-Row = tuple[
-    Number, Number, Timestamp, DotPairs | None, Elsewhere, ClockPairs | None, Number | str, bytes, Timestamp, Elsewhere
-]
+ClockOf = Number | ClockPairs | None
+Row = tuple[Number, Number, Timestamp, DotPairs | None, Elsewhere, ClockOf, Number | str, bytes, Timestamp, Elsewhere]
+Rows = tuple[Annotated[list[ClockPairs], Meta(max_length=ROWS_MAX)], Annotated[list[Row], Meta(max_length=ROWS_MAX)]]
 StableRow = tuple[Number, Number, LaggingPairs]
 OriginRow = tuple[str, Number, Number]
 SingleCopy = tuple[
@@ -65,7 +66,7 @@ Key = TypeVar("Key")
 _MALFORMED = (ValueError, LookupError)
 
 _encoder = Encoder()
-_copies_decoder = Decoder(Annotated[list[Row], Meta(max_length=ROWS_MAX)])
+_copies_decoder = Decoder(Rows)
 _stable_decoder = Decoder(Annotated[list[StableRow], Meta(max_length=PAIRS_MAX)])
 _single_decoder = Decoder(SingleCopy)
 
@@ -74,13 +75,44 @@ def write_copies(
     copies: Sequence[Copy], origins: WrittenOrigins, destinations: WrittenNames, subjects: WrittenSubjects
 ) -> bytes:
     """The rows of a frame; what the tables lack is defined in them. O(values written)."""
-    return _encoder.encode([_row(copy, subjects[copy.subject], origins, destinations) for copy in copies])
+    clocks: list[list[int]] = []
+    rows = []
+    writer = origins.writer
+    others: Clock | None = None
+    for seq, (previous, timestamp, after, elsewhere, clock, horizon, closed), subject, payload in copies:
+        # The usual case, a chain and a clock like that of the row before, goes without a call.
+        chained = previous and len(after) == 1 and after.get(writer) == previous
+        follows = None if chained else _dots(after, origins)
+        spread = _elsewhere_rows(elsewhere, origins, destinations) if elsewhere else ()
+        if type(clock) is SharedClock:
+            if clock.others is not others:
+                others = clock.others
+                clocks.append(_pairs(others, origins))
+            written: int | list[int] | None = len(clocks) - 1
+        else:
+            written = None if clock is None else _pairs(clock, origins)
+        rows.append(
+            (
+                seq,
+                previous,
+                timestamp,
+                follows,
+                spread,
+                written,
+                subjects[subject],
+                payload,
+                horizon,
+                _elsewhere_rows(closed, origins, destinations) if closed else (),
+            )
+        )
+    return _encoder.encode((clocks, rows))
 
 
 def read_copies(data: bytes, origins: ReadOrigins, destinations: ReadNames, subjects: ReadSubjects) -> tuple[Copy, ...]:
     """The messages of a frame. Raises `ProtocolError`. O(bytes)."""
     try:
-        return _copies(_copies_decoder.decode(data), origins, destinations, subjects)
+        clocks, rows = _copies_decoder.decode(data)
+        return _copies(rows, _read_clocks(clocks, origins), origins, destinations, subjects)
     except _MALFORMED as error:
         raise _protocol_error("copies", error) from error
 
@@ -110,7 +142,19 @@ def read_stable(data: bytes, origins: ReadOrigins, destinations: ReadNames) -> t
 def encode_copy(origin: NodeId, copy: Copy) -> bytes:
     """One message by itself, with its origin and all that its stamp names inside: for stores and brokers."""
     origins, destinations = WrittenOrigins(origin), WrittenNames()
-    row = _row(copy, copy.subject, origins, destinations)
+    seq, (previous, timestamp, after, elsewhere, clock, horizon, closed), subject, payload = copy
+    row = (
+        seq,
+        previous,
+        timestamp,
+        _dots(after, origins),
+        _elsewhere_rows(elsewhere, origins, destinations),
+        None if clock is None else _pairs(clock, origins),
+        subject,
+        payload,
+        horizon,
+        _elsewhere_rows(closed, origins, destinations),
+    )
     named = [(node.name, node.incarnation, pb.SCOPE_PROCESS) for node in origins]
     return bytes((COPY_FORMAT,)) + _encoder.encode((named, list(destinations), row))
 
@@ -128,7 +172,7 @@ def decode_copy(data: bytes) -> tuple[NodeId, Copy]:
             destinations[len(destinations)] = checked_name(name)
         if len(set(origins.values())) != len(named) or len(set(names)) != len(names):
             raise ProtocolError("a message names an origin or a destination twice")
-        (copy,) = _copies([row], origins, destinations, ReadSubjects())
+        (copy,) = _copies([row], (), origins, destinations, ReadSubjects())
         return origins[0], copy
     except _MALFORMED as error:
         raise _protocol_error("message", error) from error
@@ -151,30 +195,12 @@ def read_pairs(flat: Sequence[int], table: Mapping[int, Key]) -> dict[Key, int]:
     return counts
 
 
-def _row(copy: Copy, named: int | str, origins: WrittenOrigins, destinations: WrittenNames) -> tuple[object, ...]:
-    seq, (previous, timestamp, after, elsewhere, clock, horizon, closed), _, payload = copy
-    return (
-        seq,
-        previous,
-        timestamp,
-        _dots(after, origins, previous),
-        _elsewhere_rows(elsewhere, origins, destinations) if elsewhere else (),
-        None if clock is None else _pairs(clock, origins),
-        named,
-        payload,
-        horizon,
-        _elsewhere_rows(closed, origins, destinations) if closed else (),
-    )
-
-
-def _dots(dots: Dots, origins: WrittenOrigins, previous: int = 0) -> list[int] | None:
-    """`[2 · origin index (+ 1 if not chained), seq, …]`; None for just the sender's `previous` message of a chain."""
+def _dots(dots: Dots, origins: WrittenOrigins) -> list[int]:
+    """`[2 · origin index (+ 1 if not chained), seq, …]`."""
     flat: list[int] = []
     for origin, seqs in dots.items():
         entry = 2 * origins[origin]
         if isinstance(seqs, int):
-            if seqs == previous and not entry and len(dots) == 1:
-                return None
             flat += (entry, seqs)
         else:
             for seq in sorted(seqs):
@@ -220,29 +246,48 @@ def _pairs(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[int]:
 def _elsewhere_rows(
     elsewhere: Pending, origins: WrittenOrigins, destinations: WrittenNames
 ) -> list[tuple[int, list[int]]]:
-    return [(destinations[name], _dots(dots, origins) or []) for name, dots in elsewhere.items() if dots]
+    return [(destinations[name], _dots(dots, origins)) for name, dots in elsewhere.items() if dots]
+
+
+def _read_clocks(rows: Sequence[list[int]], origins: ReadOrigins) -> list[Clock]:
+    """What the clocks of a frame have in common. Raises `KeyError` or `ValueError`."""
+    clocks: list[Clock] = []
+    for pairs in rows:
+        others = read_pairs(pairs, origins)
+        names = {node.name for node in others}
+        if len(names) != len(others) or origins[0].name in names:
+            raise ValueError("a clock has two entries of a name")
+        clocks.append(others)
+    return clocks
 
 
 def _copies(
-    rows: Sequence[Row], origins: ReadOrigins, destinations: ReadNames, subjects: ReadSubjects
+    rows: Sequence[Row],
+    clocks: Sequence[Clock],
+    origins: ReadOrigins,
+    destinations: ReadNames,
+    subjects: ReadSubjects,
 ) -> tuple[Copy, ...]:
     copies = []
     new = tuple.__new__
-    for seq, previous, timestamp, after_flat, elsewhere_rows, clock_pairs, named, payload, horizon, closed in rows:
+    sender = origins[0]
+    for seq, previous, timestamp, after_flat, elsewhere_rows, clock_of, named, payload, horizon, closed in rows:
         if previous >= seq:
             raise ValueError(f"message {seq} says that {previous} went before it")
         if after_flat is not None:
             after = _read_dots(after_flat, origins) if after_flat else NO_DOTS
         elif previous:
-            after = {origins[0]: previous}
+            after = {sender: previous}
         else:
             raise ValueError(f"message {seq} is the first of a chain and says that it follows one")
         elsewhere: Pending = NO_PENDING
         if elsewhere_rows:
             elsewhere = _elsewhere(elsewhere_rows, count_of(after), origins, destinations)
         clock: Clock | None = None
-        if clock_pairs is not None:
-            clock = read_pairs(clock_pairs, origins)
+        if isinstance(clock_of, int):
+            clock = SharedClock(clocks[clock_of], sender, seq)
+        elif clock_of is not None:
+            clock = read_pairs(clock_of, origins)
             if not origins.names_are_distinct and len({node.name for node in clock}) != len(clock):
                 raise ValueError("a clock has two entries of a name")
         subject = checked_subject(named) if isinstance(named, str) else subjects[named]

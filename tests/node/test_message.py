@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from causal import Message, Relation, VectorClock
 from causal.clock import HybridTimestamp
-from causal.node.payload import Payload
 from causal.ordering.dot import NodeId
 from causal.ordering.holdback import Arrival
-from causal.ordering.stamp import Copy, Stamp
+from causal.ordering.stamp import Copy, Stamp, listed
 from causal.ordering.verdict import Ordering
 from causal.testing.cluster import Cluster
 from tests.node.support import Collector, quick, until
@@ -19,7 +18,8 @@ A1, A2, B, C = NodeId("A", 1), NodeId("A", 2), NodeId("B", 7), NodeId("C", 7)
 
 def message(origin: NodeId, seq: int, clock: dict[NodeId, int] | None) -> Message:
     stamp = Stamp(previous=0, timestamp=1 << 16, after={}, elsewhere={}, clock=clock)
-    return Message(Arrival(origin, Copy(seq, stamp, "s", b""), Ordering.CAUSAL), Payload(None, {}, None), 0.0, 1)
+    arrival = Arrival(origin, Copy(seq, stamp, "s", b""), Ordering.CAUSAL, listed(stamp.after))
+    return Message(arrival, None, {}, None, 0.0, 1)
 
 
 def test_compare_knows_before_after_concurrent_and_same() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from causal.ordering import EngineConfig, NodeId
-from causal.ordering.counts import SendCounts, may_count
+from causal.ordering.counts import SendCounts, SharedClock, may_count
 from tests.ordering.links import Net
 
 ME = NodeId("S1", 5)
@@ -115,3 +115,20 @@ def test_clock_that_is_missing_or_of_a_later_incarnation_may_count_anything() ->
     assert may_count(clock, NodeId("S2", 1), 9)
     assert not may_count(clock, NodeId("S3", 1), 1)
     assert may_count(None, NodeId("S3", 1), 1)
+
+
+def test_clock_that_shares_its_others_reads_as_the_mapping_that_it_is() -> None:
+    clock = SharedClock({NEW: 3}, ME, 7)
+    assert dict(clock) == {ME: 7, NEW: 3} == clock
+    assert (clock[ME], clock[NEW], clock.get(OLD), len(clock)) == (7, 3, None, 2)
+    assert repr(clock) == repr({ME: 7, NEW: 3})
+
+
+def test_clock_in_a_stamp_keeps_its_values_whatever_is_merged_later() -> None:
+    counts = SendCounts(ME, 64)
+    counts.merge({NEW: 3})
+    first = counts.sent(1)
+    counts.merge(SharedClock({OLD: 9}, NEW, 5))
+    counts.merge(SharedClock({}, NEW, 6))
+    second = counts.sent(2)
+    assert (first, second) == ({ME: 1, NEW: 3}, {ME: 2, NEW: 6})

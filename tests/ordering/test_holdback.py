@@ -10,7 +10,7 @@ S1, S1_LATER, S2 = NodeId("S1", 1), NodeId("S1", 2), NodeId("S2", 1)
 
 
 def arrival(seq: int) -> Arrival:
-    return Arrival(NodeId("S9", 1), copy_of(seq), Ordering.CAUSAL)
+    return Arrival(NodeId("S9", 1), copy_of(seq), Ordering.CAUSAL, ())
 
 
 def test_release_takes_out_exactly_what_waits_for_the_dot() -> None:

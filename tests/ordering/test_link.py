@@ -176,7 +176,7 @@ def test_credit_by_messages_is_used_up_and_comes_back_with_settlements() -> None
     assert taken(link) == [1, 2]
     assert not link.has_credit()
     assert taken(link) == []
-    assert link.settle(1)
+    assert link.settle([1]) == [1]
     assert link.has_credit()
     assert taken(link) == [3]
 
@@ -185,7 +185,7 @@ def test_credit_by_bytes_stops_before_the_message_that_would_exceed_it() -> None
     link = link_with(60, 60, 30, window=(9, 100))
     assert taken(link) == [1]
     assert not link.has_credit(), "there is room for 40 bytes, and the next one has 60"
-    link.settle(1)
+    link.settle([1])
     assert taken(link) == [2, 3]
     assert link.in_flight_bytes == 90
 
@@ -194,7 +194,7 @@ def test_message_larger_than_the_credit_goes_alone() -> None:
     link = link_with(500, 1, window=(9, 100))
     assert taken(link) == [1]
     assert not link.has_credit()
-    link.settle(1)
+    link.settle([1])
     assert taken(link) == [2]
 
 
@@ -210,10 +210,10 @@ def test_message_settled_while_it_waits_to_be_sent_again_is_not_sent() -> None:
     taken(link)
     link.resend(1, 2)
     assert list(link.queue) == [1, 2]
-    link.settle(1)
+    link.settle([1])
     assert taken(link) == [2]
     link.resend(2, 2)
-    link.settle(2)
+    link.settle([2])
     assert not link.has_credit()
     assert (link.outbox_bytes, link.in_flight_bytes, link.in_flight) == (0, 0, set())
 
@@ -240,7 +240,7 @@ def test_resend_goes_before_what_was_never_sent() -> None:
 def test_settlement_said_twice_counts_once() -> None:
     link = link_with(10, 20)
     taken(link)
-    assert [link.settle(1), link.settle(1), link.settle(9)] == [True, False, False]
+    assert (link.settle([1]), link.settle([1, 9])) == ([1], [])
     assert (link.outbox_bytes, link.in_flight_bytes) == (20, 20)
 
 
@@ -258,7 +258,7 @@ def test_resume_repeats_exactly_what_is_missing_and_counts_what_is_unsettled_as_
 def test_resume_at_a_receiver_that_knows_nothing_repeats_all_that_is_unsettled() -> None:
     link = link_with(1, 1, 1)
     taken(link)
-    link.settle(2)
+    link.settle([2])
     link.reset()
     assert link.resume(welcome(known=False, to=3, incarnation=2)) == [], "what it says else means nothing"
     assert list(link.queue) == [1, 3]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from causal.errors import ConfigurationError
 from causal.ordering import Dot, EngineConfig, NodeId, Verdict, VerdictKind
-from causal.ordering.stamp import Dots, dots_of, size_of
+from causal.ordering.stamp import Dots, dots_of, listed, size_of
 from causal.ordering.verdict import ORDERED, UNORDERED
 from tests.ordering.links import quick
 
@@ -45,6 +45,7 @@ def test_dots_of_a_set_are_named_one_by_one() -> None:
     assert size_of({"S3": dots, "S4": {NodeId("S1", 1): 5}}) == 3
     assert size_of({}) == 0
     single: Dots = {NodeId("S1", 1): frozenset({9, 4}), NodeId("S2", 9): 1}
+    assert listed(single) == ((NodeId("S1", 1), 4), (NodeId("S1", 1), 9), (NodeId("S2", 9), 1))
     assert list(dots_of(single)) == [Dot("S1", 1, 4), Dot("S1", 1, 9), Dot("S2", 9, 1)]
     assert size_of({"S3": single, "S4": {}}) == 3
 

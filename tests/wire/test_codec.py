@@ -286,13 +286,13 @@ def test_stamp_bytes_are_the_rows_without_payload_plus_the_definitions_of_origin
         pb.Origin(index=2, name="S2", incarnation=S2.incarnation),
         pb.Name(index=0, name="S3"),
     ]
-    expected = len(msgpack.packb([row])) - 1000 + sum(each.ByteSize() for each in definitions)
+    expected = len(msgpack.packb([[], [row]])) - 1000 + sum(each.ByteSize() for each in definitions)
     assert encoder.stamp_bytes == expected
     encoder.encode(SenderFrame(number=2, copies=(message(6, payload=payload),) * 2))
     assert encoder.copies == 3
     row[0], row[1], row[3], row[5] = 6, 5, [0, 4, 2, 4], [0, 6, 2, 8, 1, 4]
     row[4] = [[0, [0, 6, 4, 8]]]
-    assert encoder.stamp_bytes == expected + len(msgpack.packb([row, row])) - 2000
+    assert encoder.stamp_bytes == expected + len(msgpack.packb([[], [row, row]])) - 2000
 
 
 def test_detail_of_a_refusal_is_shortened_by_its_writer() -> None:
@@ -306,7 +306,6 @@ def test_rows_can_be_read_by_any_messagepack_reader() -> None:
     data = encoder.encode(SenderFrame(number=1, copies=(message(),)))
     written = pb.SenderToReceiver.FromString(data).frame
     timestamp, clock = (1_764_000_000_123 << 16) + 7, [0, 5, 2, 8, 1, 4]
-    assert msgpack.unpackb(written.copies) == [
-        [5, 4, timestamp, [0, 3, 2, 4], [[0, [0, 5, 4, 8]]], clock, 0, b"payload", 0, []]
-    ]
+    row = [5, 4, timestamp, [0, 3, 2, 4], [[0, [0, 5, 4, 8]]], clock, 0, b"payload", 0, []]
+    assert msgpack.unpackb(written.copies) == [[], [row]]
     assert [(each.index, each.name, each.incarnation) for each in written.origins] == [(1, *S3), (2, *S2)]

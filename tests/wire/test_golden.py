@@ -6,6 +6,7 @@ too, and the protocol has a new version.
 
 from __future__ import annotations
 
+from causal.ordering.counts import SharedClock
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import (
     Base,
@@ -52,7 +53,7 @@ def bounded_copy() -> Copy:
         timestamp=(1_764_000_000_124 << 16) + 1,
         after={S1: 6},
         elsewhere={"S3": {S1: 7, S2: frozenset({8, 300})}},
-        clock=None,
+        clock=SharedClock({S3: 4}, S1, 7),
         horizon=1_764_000_000_000 << 16,
         closed={"S3": {S2: frozenset({300})}},
     )
@@ -71,12 +72,12 @@ def test_bytes_of_fixed_sender_frames_have_not_changed() -> None:
                 questions=(Dot("S3", S3.incarnation, 9),),
             ),
             (
-                "12d4010801120d0801120253331883d0dfb4ab33120d0802120253321882d0dfb4ab331a04120253"
-                "331a06080112025331220c120a6f726465722e706169642a06080412020204328001939a0504cf01"
-                "9ab697e87b0007940003020491920094000504089600050208010400c4077061796c6f616400909a"
-                "0605cf019ab697e87b0007940004020491920094000604089600060208010400c40000909a0706cf"
-                "019ab697e87c0001c0919200960007050805cd012cc000c400cf019ab697e80000009192009205cd"
-                "012c3a079193010792010342020109"
+                "12d9010801120d0801120253331883d0dfb4ab33120d0802120253321882d0dfb4ab331a04120253"
+                "331a06080112025331220c120a6f726465722e706169642a06080412020204328501929192010493"
+                "9a0504cf019ab697e87b0007940003020491920094000504089600050208010400c4077061796c6f"
+                "616400909a0605cf019ab697e87b0007940004020491920094000604089600060208010400c40000"
+                "909a0706cf019ab697e87c0001c0919200960007050805cd012c0000c400cf019ab697e800000091"
+                "92009205cd012c3a079193010792010342020109"
             ),
         ),
         (SenderFrame(number=2), "12020802"),

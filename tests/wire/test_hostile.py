@@ -114,8 +114,9 @@ def row(**changed: Any) -> list[Any]:
     return list((fields | changed).values())
 
 
-def read_rows(packed: bytes) -> tuple[Copy, ...]:
-    frame = pb.SenderFrame(number=1, copies=packed)
+def read_rows(packed: bytes, clocks: bytes = b"\x90") -> tuple[Copy, ...]:
+    """The messages of a frame with these rows, and what their clocks have in common."""
+    frame = pb.SenderFrame(number=1, copies=b"\x92" + clocks + packed)
     frame.origins.add(index=1, name="S3", incarnation=S3.incarnation)
     frame.origins.add(index=2, name="S3", incarnation=S3.incarnation + 1)
     frame.destinations.add(index=0, name="S3")
@@ -286,13 +287,40 @@ def flat(count: int) -> list[int]:
     return [number for index in range(count) for number in (index, 1)]
 
 
+def test_clocks_that_rows_have_in_common_are_read_with_the_senders_own_entry() -> None:
+    packed, clocks = msgpack.packb([row(clock=1), row(seq=6, previous=5, clock=0)]), msgpack.packb([[], [1, 4]])
+    first, second = read_rows(packed, clocks)
+    assert first == COPY
+    assert second.stamp.clock == {S1: 6}
+
+
+@pytest.mark.parametrize(
+    ("clocks", "match"),
+    [
+        ([[0, 5]], "two entries of a name"),
+        ([[1, 4, 2, 4]], "two entries of a name"),
+        ([[1, 0]], "a count is 0"),
+        ([[1]], "odd length"),
+        ([[9, 4]], "not defined"),
+        ([[1, -4]], "copies"),
+        ([[]] * (limits.ROWS_MAX + 1), "length"),
+        ([flat(limits.CLOCK_ENTRIES_MAX + 1)], "length"),
+        ([], "copies"),
+        (None, "copies"),
+    ],
+)
+def test_g4_clocks_in_common_of_a_wrong_form_are_refused(clocks: Any, match: str) -> None:
+    with pytest.raises(ProtocolError, match=match):
+        read_rows(msgpack.packb([row(clock=0)]), msgpack.packb(clocks))
+
+
 def test_g6_stamp_past_the_limit_of_dots_is_refused_and_one_at_the_limit_is_not() -> None:
     limit = limits.DOTS_MAX
     origins = [pb.Origin(index=index, name=f"n{index}", incarnation=1) for index in range(1, limit + 1)]
     some = [number for index in range(1, limit + 1) for number in (2 * index, 1)]
 
     def read(after: list[int], elsewhere: list[Any]) -> object:
-        frame = pb.SenderFrame(number=1, copies=msgpack.packb([row(after=after, elsewhere=elsewhere)]))
+        frame = pb.SenderFrame(number=1, copies=msgpack.packb([[], [row(after=after, elsewhere=elsewhere)]]))
         frame.origins.extend(origins)
         frame.destinations.add(index=0, name="S3")
         frame.subjects.add(index=0, name="a")
