@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from causal.ordering.dot import Dot, NodeId
@@ -25,8 +24,8 @@ Clock = Mapping[NodeId, int]
 """A vector clock with incarnations: sends per origin, one entry per name (its latest incarnation)."""
 
 
-NO_DOTS: Dots = MappingProxyType({})
-NO_PENDING: Pending = MappingProxyType({})
+NO_DOTS: Dots = {}
+NO_PENDING: Pending = {}
 
 
 class Stamp(NamedTuple):

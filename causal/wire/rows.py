@@ -16,17 +16,14 @@ from msgspec import Meta
 from msgspec.msgpack import Decoder, Encoder
 
 from causal.errors import ProtocolError
-from causal.ordering.counts import SharedClock
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import StableNumber
-from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Copy, Dots, Pending, Seqs, Stamp, count_of, size_of
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Copy, Dots, Pending, Seqs, Stamp, count_of, size_of
 from causal.wire.intern import (
     ReadNames,
     ReadOrigins,
-    ReadSubjects,
     WrittenNames,
     WrittenOrigins,
-    WrittenSubjects,
     checked_name,
     checked_subject,
 )
@@ -37,7 +34,6 @@ from causal.wire.limits import (
     LAGGING_MAX,
     NUMBER_END,
     PAIRS_MAX,
-    ROWS_MAX,
 )
 from causal.wire.v1 import frames_pb2 as pb
 
@@ -48,9 +44,7 @@ ClockPairs = Annotated[list[Number], Meta(max_length=2 * CLOCK_ENTRIES_MAX)]
 LaggingPairs = Annotated[list[Number], Meta(max_length=2 * LAGGING_MAX)]
 Elsewhere = Annotated[list[tuple[Number, DotPairs]], Meta(max_length=DOTS_MAX)]
 
-ClockOf = Number | ClockPairs | None
-Row = tuple[Number, Number, Timestamp, DotPairs | None, Elsewhere, ClockOf, Number | str, bytes, Timestamp, Elsewhere]
-Rows = tuple[Annotated[list[ClockPairs], Meta(max_length=ROWS_MAX)], Annotated[list[Row], Meta(max_length=ROWS_MAX)]]
+Row = tuple[Number, Number, Timestamp, DotPairs, Elsewhere, ClockPairs | None, str, bytes, Timestamp, Elsewhere]
 StableRow = tuple[Number, Number, LaggingPairs]
 OriginRow = tuple[str, Number, Number]
 SingleCopy = tuple[
@@ -63,58 +57,11 @@ Key = TypeVar("Key")
 
 # What reading rows raises inside: the typed decoder's refusals and bad UTF-8 (both ValueError), our own, and
 # looking up what is not defined.
-_MALFORMED = (ValueError, LookupError)
+MALFORMED = (ValueError, LookupError)
 
 _encoder = Encoder()
-_copies_decoder = Decoder(Rows)
 _stable_decoder = Decoder(Annotated[list[StableRow], Meta(max_length=PAIRS_MAX)])
 _single_decoder = Decoder(SingleCopy)
-
-
-def write_copies(
-    copies: Sequence[Copy], origins: WrittenOrigins, destinations: WrittenNames, subjects: WrittenSubjects
-) -> bytes:
-    """The rows of a frame; what the tables lack is defined in them. O(values written)."""
-    clocks: list[list[int]] = []
-    rows = []
-    writer = origins.writer
-    others: Clock | None = None
-    for seq, (previous, timestamp, after, elsewhere, clock, horizon, closed), subject, payload in copies:
-        # The usual case, a chain and a clock like that of the row before, goes without a call.
-        chained = previous and len(after) == 1 and after.get(writer) == previous
-        follows = None if chained else _dots(after, origins)
-        spread = _elsewhere_rows(elsewhere, origins, destinations) if elsewhere else ()
-        if type(clock) is SharedClock:
-            if clock.others is not others:
-                others = clock.others
-                clocks.append(_pairs(others, origins))
-            written: int | list[int] | None = len(clocks) - 1
-        else:
-            written = None if clock is None else _pairs(clock, origins)
-        rows.append(
-            (
-                seq,
-                previous,
-                timestamp,
-                follows,
-                spread,
-                written,
-                subjects[subject],
-                payload,
-                horizon,
-                _elsewhere_rows(closed, origins, destinations) if closed else (),
-            )
-        )
-    return _encoder.encode((clocks, rows))
-
-
-def read_copies(data: bytes, origins: ReadOrigins, destinations: ReadNames, subjects: ReadSubjects) -> tuple[Copy, ...]:
-    """The messages of a frame. Raises `ProtocolError`. O(bytes)."""
-    try:
-        clocks, rows = _copies_decoder.decode(data)
-        return _copies(rows, _read_clocks(clocks, origins), origins, destinations, subjects)
-    except _MALFORMED as error:
-        raise _protocol_error("copies", error) from error
 
 
 def write_stable(reports: Sequence[StableNumber], origins: WrittenOrigins, destinations: WrittenNames) -> bytes:
@@ -135,8 +82,8 @@ def read_stable(data: bytes, origins: ReadOrigins, destinations: ReadNames) -> t
             StableNumber(origin=origins[origin], upto=upto, lagging=read_pairs(lagging, destinations))
             for origin, upto, lagging in _stable_decoder.decode(data)
         )
-    except _MALFORMED as error:
-        raise _protocol_error("stable", error) from error
+    except MALFORMED as error:
+        raise protocol_error("stable", error) from error
 
 
 def encode_copy(origin: NodeId, copy: Copy) -> bytes:
@@ -147,13 +94,13 @@ def encode_copy(origin: NodeId, copy: Copy) -> bytes:
         seq,
         previous,
         timestamp,
-        _dots(after, origins),
-        _elsewhere_rows(elsewhere, origins, destinations),
-        None if clock is None else _pairs(clock, origins),
+        dot_pairs(after, origins),
+        elsewhere_rows(elsewhere, origins, destinations),
+        None if clock is None else count_pairs(clock, origins),
         subject,
         payload,
         horizon,
-        _elsewhere_rows(closed, origins, destinations),
+        elsewhere_rows(closed, origins, destinations),
     )
     named = [(node.name, node.incarnation, pb.SCOPE_PROCESS) for node in origins]
     return bytes((COPY_FORMAT,)) + _encoder.encode((named, list(destinations), row))
@@ -172,10 +119,9 @@ def decode_copy(data: bytes) -> tuple[NodeId, Copy]:
             destinations[len(destinations)] = checked_name(name)
         if len(set(origins.values())) != len(named) or len(set(names)) != len(names):
             raise ProtocolError("a message names an origin or a destination twice")
-        (copy,) = _copies([row], (), origins, destinations, ReadSubjects())
-        return origins[0], copy
-    except _MALFORMED as error:
-        raise _protocol_error("message", error) from error
+        return origins[0], read_row(row, origins, destinations)
+    except MALFORMED as error:
+        raise protocol_error("message", error) from error
 
 
 def read_pairs(flat: Sequence[int], table: Mapping[int, Key]) -> dict[Key, int]:
@@ -195,7 +141,7 @@ def read_pairs(flat: Sequence[int], table: Mapping[int, Key]) -> dict[Key, int]:
     return counts
 
 
-def _dots(dots: Dots, origins: WrittenOrigins) -> list[int]:
+def dot_pairs(dots: Dots, origins: WrittenOrigins) -> list[int]:
     """`[2 · origin index (+ 1 if not chained), seq, …]`."""
     flat: list[int] = []
     for origin, seqs in dots.items():
@@ -208,8 +154,10 @@ def _dots(dots: Dots, origins: WrittenOrigins) -> list[int]:
     return flat
 
 
-def _read_dots(flat: Sequence[int], origins: ReadOrigins) -> Dots:
+def read_dots(flat: Sequence[int], origins: ReadOrigins) -> Dots:
     """What `_dots` wrote. Raises `KeyError` or `ValueError`: undefined, odd, zero, twice, or both chained and not."""
+    if not flat:
+        return NO_DOTS
     if len(flat) == 2 and flat[1] and not flat[0] & 1:
         return {origins[flat[0] >> 1]: flat[1]}
     if len(flat) % 2:
@@ -236,82 +184,64 @@ def _read_dots(flat: Sequence[int], origins: ReadOrigins) -> Dots:
     return dots
 
 
-def _pairs(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[int]:
+def count_pairs(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[int]:
     pairs: list[int] = []
     for origin, count in counts.items():
         pairs += (origins[origin], count)
     return pairs
 
 
-def _elsewhere_rows(
+def elsewhere_rows(
     elsewhere: Pending, origins: WrittenOrigins, destinations: WrittenNames
 ) -> list[tuple[int, list[int]]]:
-    return [(destinations[name], _dots(dots, origins)) for name, dots in elsewhere.items() if dots]
+    return [(destinations[name], dot_pairs(dots, origins)) for name, dots in elsewhere.items() if dots]
 
 
-def _read_clocks(rows: Sequence[list[int]], origins: ReadOrigins) -> list[Clock]:
-    """What the clocks of a frame have in common. Raises `KeyError` or `ValueError`."""
-    clocks: list[Clock] = []
-    for pairs in rows:
-        others = read_pairs(pairs, origins)
-        names = {node.name for node in others}
-        if len(names) != len(others) or origins[0].name in names:
-            raise ValueError("a clock has two entries of a name")
-        clocks.append(others)
-    return clocks
+def read_clock(pairs: Sequence[int], origins: ReadOrigins) -> dict[NodeId, int]:
+    """A clock. Raises `KeyError` or `ValueError`."""
+    clock = read_pairs(pairs, origins)
+    if not origins.names_are_distinct and len({node.name for node in clock}) != len(clock):
+        raise ValueError("a clock has two entries of a name")
+    return clock
 
 
-def _copies(
-    rows: Sequence[Row],
-    clocks: Sequence[Clock],
-    origins: ReadOrigins,
-    destinations: ReadNames,
-    subjects: ReadSubjects,
-) -> tuple[Copy, ...]:
-    copies = []
-    new = tuple.__new__
-    sender = origins[0]
-    for seq, previous, timestamp, after_flat, elsewhere_rows, clock_of, named, payload, horizon, closed in rows:
-        if previous >= seq:
-            raise ValueError(f"message {seq} says that {previous} went before it")
-        if after_flat is not None:
-            after = _read_dots(after_flat, origins) if after_flat else NO_DOTS
-        elif previous:
-            after = {sender: previous}
-        else:
-            raise ValueError(f"message {seq} is the first of a chain and says that it follows one")
-        elsewhere: Pending = NO_PENDING
-        if elsewhere_rows:
-            elsewhere = _elsewhere(elsewhere_rows, count_of(after), origins, destinations)
-        clock: Clock | None = None
-        if isinstance(clock_of, int):
-            clock = SharedClock(clocks[clock_of], sender, seq)
-        elif clock_of is not None:
-            clock = read_pairs(clock_of, origins)
-            if not origins.names_are_distinct and len({node.name for node in clock}) != len(clock):
-                raise ValueError("a clock has two entries of a name")
-        subject = checked_subject(named) if isinstance(named, str) else subjects[named]
-        # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
-        unfolded = _elsewhere(closed, 0, origins, destinations) if closed else NO_PENDING
-        stamp = new(Stamp, (previous, timestamp, after, elsewhere, clock, horizon, unfolded))
-        copies.append(new(Copy, (seq, stamp, subject, payload)))
-    return tuple(copies)
+def read_row(row: Row, origins: ReadOrigins, destinations: ReadNames) -> Copy:
+    """The message of a row by itself. Raises `KeyError` or `ValueError`."""
+    seq, previous, timestamp, after, elsewhere, clock, subject, payload, horizon, closed = row
+    if previous >= seq:
+        raise ValueError(f"message {seq} says that {previous} went before it")
+    stamp = Stamp(
+        previous,
+        timestamp,
+        read_dots(after, origins),
+        read_elsewhere(elsewhere, origins, destinations),
+        None if clock is None else read_clock(clock, origins),
+        horizon,
+        read_elsewhere(closed, origins, destinations),
+    )
+    check_size(stamp)
+    return Copy(seq, stamp, checked_subject(subject), payload)
 
 
-def _elsewhere(
-    rows: Sequence[tuple[int, list[int]]], dots_before: int, origins: ReadOrigins, destinations: ReadNames
-) -> Pending:
-    elsewhere = {destinations[destination]: _read_dots(flat, origins) for destination, flat in rows}
+def read_elsewhere(rows: Sequence[tuple[int, list[int]]], origins: ReadOrigins, destinations: ReadNames) -> Pending:
+    """What `elsewhere_rows` wrote. Raises `KeyError` or `ValueError`."""
+    if not rows:
+        return NO_PENDING
+    elsewhere = {destinations[destination]: read_dots(flat, origins) for destination, flat in rows}
     if len(elsewhere) != len(rows):
         raise ValueError("a destination comes twice in a stamp")
     if not all(elsewhere.values()):
         raise ValueError("a destination is named without dots")
-    if (dots := dots_before + size_of(elsewhere)) > DOTS_MAX:
-        raise ValueError(f"a stamp lists {dots} dots, more than {DOTS_MAX}")
     return elsewhere
 
 
-def _protocol_error(field: str, error: Exception) -> ProtocolError:
+def check_size(stamp: Stamp) -> None:
+    """Raise `ValueError` for a stamp that lists more than `DOTS_MAX` dots."""
+    if (dots := count_of(stamp.after) + size_of(stamp.elsewhere)) > DOTS_MAX or size_of(stamp.closed) > DOTS_MAX:
+        raise ValueError(f"a stamp lists {dots} dots, more than {DOTS_MAX}")
+
+
+def protocol_error(field: str, error: Exception) -> ProtocolError:
     if isinstance(error, KeyError):
         return ProtocolError(f"{field}: index {error} is not defined on this stream")
     return ProtocolError(f"{field}: {error}")

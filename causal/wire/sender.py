@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from causal.errors import ProtocolError
 from causal.ordering.frames import Base, Hello, SenderFrame, SenderToReceiver
+from causal.wire.columns import read_copies, write_copies
 from causal.wire.fields import checked_number, parse, read_dots, read_seqs, write_dots
 from causal.wire.intern import (
     ReadNames,
@@ -19,7 +20,7 @@ from causal.wire.intern import (
     origin_of,
 )
 from causal.wire.limits import PROTOCOL_VERSION, SUBJECTS_INTERNED_MAX, VersionError
-from causal.wire.rows import read_copies, read_stable, write_copies, write_stable
+from causal.wire.rows import read_stable, write_stable
 from causal.wire.v1 import frames_pb2 as pb
 
 

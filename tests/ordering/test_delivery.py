@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from causal.errors import OrderingError
-from causal.ordering import Dot, EngineConfig, NodeId, Ordering, VerdictKind
+from causal.ordering import Arrival, Dot, EngineConfig, NodeId, Ordering, Output, VerdictKind
+from causal.ordering.delivery import Delivery
 from causal.ordering.frames import SenderFrame, StableNumber
-from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Copy
 from tests.ordering.links import Net, copy_of, only, stamp, unchanged
 
@@ -166,17 +166,17 @@ def test_c2_duplicate_older_than_all_remembered_digests_is_still_one_delivery() 
 
 
 class Counted:
-    """Counts the questions that a step asks, in place of its time."""
+    """Counts the looks at what is held that a step takes, in place of its time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = 0
-        asked = Settlement.missing_here
+        look = Delivery._take_turn
 
-        def counted(settlement: Settlement, origin: NodeId, seq: int) -> int:
+        def counted(delivery: Delivery, arrival: Arrival, output: Output) -> bool:
             self.calls += 1
-            return asked(settlement, origin, seq)
+            return look(delivery, arrival, output)
 
-        monkeypatch.setattr(Settlement, "missing_here", counted)
+        monkeypatch.setattr(Delivery, "_take_turn", counted)
 
 
 def fan_out(held: int) -> tuple[Net, Dot]:

@@ -280,19 +280,20 @@ def test_stamp_bytes_are_the_rows_without_payload_plus_the_definitions_of_origin
     payload = b"x" * 1000
     encoder.encode(SenderFrame(number=1, copies=(message(5, payload=payload),)))
     assert encoder.copies == 1
-    row = [5, 4, message().stamp.timestamp, [0, 3, 2, 4], [[0, [0, 5, 4, 8]]], [0, 5, 2, 8, 1, 4], 0, payload, 0, []]
+    base = message().stamp.timestamp
+    columns = [[], [5], [4], base, [[0, 5, 2, 8, 1, 4]], [0], [payload], [], [[0, 3, 2, 4]], [[[0, [0, 5, 4, 8]]]]]
     definitions = [
         pb.Origin(index=1, name="S3", incarnation=S3.incarnation),
         pb.Origin(index=2, name="S2", incarnation=S2.incarnation),
         pb.Name(index=0, name="S3"),
     ]
-    expected = len(msgpack.packb([[], [row]])) - 1000 + sum(each.ByteSize() for each in definitions)
+    expected = len(msgpack.packb(columns)) - 1000 + sum(each.ByteSize() for each in definitions)
     assert encoder.stamp_bytes == expected
     encoder.encode(SenderFrame(number=2, copies=(message(6, payload=payload),) * 2))
     assert encoder.copies == 3
-    row[0], row[1], row[3], row[5] = 6, 5, [0, 4, 2, 4], [0, 6, 2, 8, 1, 4]
-    row[4] = [[0, [0, 6, 4, 8]]]
-    assert encoder.stamp_bytes == expected + len(msgpack.packb([[], [row, row]])) - 2000
+    after, elsewhere, clock = [0, 4, 2, 4], [[0, [0, 6, 4, 8]]], [0, 6, 2, 8, 1, 4]
+    two = [[], [6] * 2, [5] * 2, base, [clock] * 2, [0], [payload] * 2, [], [after] * 2, [elsewhere] * 2]
+    assert encoder.stamp_bytes == expected + len(msgpack.packb(two)) - 2000
 
 
 def test_detail_of_a_refusal_is_shortened_by_its_writer() -> None:
@@ -306,6 +307,7 @@ def test_rows_can_be_read_by_any_messagepack_reader() -> None:
     data = encoder.encode(SenderFrame(number=1, copies=(message(),)))
     written = pb.SenderToReceiver.FromString(data).frame
     timestamp, clock = (1_764_000_000_123 << 16) + 7, [0, 5, 2, 8, 1, 4]
-    row = [5, 4, timestamp, [0, 3, 2, 4], [[0, [0, 5, 4, 8]]], clock, 0, b"payload", 0, []]
-    assert msgpack.unpackb(written.copies) == [[], [row]]
+    after, elsewhere = [0, 3, 2, 4], [[0, [0, 5, 4, 8]]]
+    columns = [[], [5], [4], timestamp, [clock], [0], [b"payload"], [], [after], [elsewhere]]
+    assert msgpack.unpackb(written.copies) == columns
     assert [(each.index, each.name, each.incarnation) for each in written.origins] == [(1, *S3), (2, *S2)]

@@ -114,9 +114,21 @@ def row(**changed: Any) -> list[Any]:
     return list((fields | changed).values())
 
 
-def read_rows(packed: bytes, clocks: bytes = b"\x90") -> tuple[Copy, ...]:
-    """The messages of a frame with these rows, and what their clocks have in common."""
-    frame = pb.SenderFrame(number=1, copies=b"\x92" + clocks + packed)
+def columns_of(*rows: list[Any], clocks: Any = ()) -> bytes:
+    """The columns of messages given as rows, each written in full, and what their clocks have in common."""
+    seqs, previous, ticks, after, elsewhere, clock, subjects, payloads, horizons, closed = zip(*rows, strict=True)
+    columns = [clocks, seqs, previous, 0, clock, subjects, payloads, ticks, after, elsewhere, horizons, closed]
+    packed: bytes = msgpack.packb(columns)
+    return packed
+
+
+def read_rows(*rows: list[Any], clocks: Any = ()) -> tuple[Copy, ...]:
+    """The messages of a frame with these rows."""
+    return read_columns(columns_of(*rows, clocks=clocks))
+
+
+def read_columns(packed: bytes) -> tuple[Copy, ...]:
+    frame = pb.SenderFrame(number=1, copies=packed)
     frame.origins.add(index=1, name="S3", incarnation=S3.incarnation)
     frame.origins.add(index=2, name="S3", incarnation=S3.incarnation + 1)
     frame.destinations.add(index=0, name="S3")
@@ -169,9 +181,9 @@ values = st.recursive(
 )
 
 
-@given(rows=st.lists(values | st.lists(values, min_size=10, max_size=10), max_size=3))
-def test_rows_of_arbitrary_values_raise_nothing_but_protocol_errors(rows: list[Any]) -> None:
-    packed = msgpack.packb(rows)
+@given(columns=st.lists(values | st.lists(values, max_size=3), min_size=11, max_size=12))
+def test_columns_of_arbitrary_values_raise_nothing_but_protocol_errors(columns: list[Any]) -> None:
+    packed = msgpack.packb(columns)
     for field in ("copies", "stable"):
         with contextlib.suppress(ProtocolError):
             read_frame(**{field: packed})
@@ -181,11 +193,11 @@ def test_rows_of_arbitrary_values_raise_nothing_but_protocol_errors(rows: list[A
 @given(place=st.sampled_from(ROW), value=values)
 def test_valid_row_with_one_value_replaced_raises_nothing_but_protocol_errors(place: str, value: Any) -> None:
     with contextlib.suppress(ProtocolError):
-        read_rows(msgpack.packb([row(**{place: value})]))
+        read_rows(row(**{place: value}))
 
 
 def test_valid_row_is_read_so_that_the_refusals_below_are_for_their_own_reason() -> None:
-    assert read_rows(msgpack.packb([row()])) == (COPY,)
+    assert read_rows(row()) == (COPY,)
 
 
 @pytest.mark.parametrize(
@@ -251,12 +263,11 @@ def test_valid_row_is_read_so_that_the_refusals_below_are_for_their_own_reason()
         {"subject": b"order.paid"},
         {"payload": "payload"},
         {"payload": None},
-        {"more": 1},
     ],
 )  # fmt: skip
 def test_a13_e9_g4_row_with_a_value_of_wrong_type_or_range_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        read_rows(msgpack.packb([row(**changed)]))
+        read_rows(row(**changed))
 
 
 @pytest.mark.parametrize(
@@ -269,27 +280,79 @@ def test_a13_e9_g4_row_with_a_value_of_wrong_type_or_range_is_refused(changed: d
         b"\xdd\xff\xff\xff\xff",
         b"\xdc\xff\xff" + b"\x98" * 100,
         b"\xdf\xff\xff\xff\xff",
-        msgpack.packb([row()[:-1]]),
-        msgpack.packb([row()])[:-1],
-        msgpack.packb(row()),
-        msgpack.packb([row(subject=msgpack.ExtType(1, b"x"))]),
-        b"\x91\x9a\x05\x04\x01\x90\x90\xc0\xa3\xed\xa0\x80\xc4\x01x",  # a surrogate within UTF-8
-        b"\x91\x9a\x05\x04\x01\xdd\xff\xff\xff\xff",
-        b"\x91\x9a\x05\x04\x01\x90\x90\xc0\x00\xc6\xff\xff\xff\xff",
+        columns_of(row())[:-1],
+        columns_of(row()) + b"\x00",
+        msgpack.packb([*msgpack.unpackb(columns_of(row())), 1]),
+        columns_of(row(subject=msgpack.ExtType(1, b"x"))),
+        b"\x97\x90\x91\x05\x91\x04\x01\x91\xc0\x91\xa3\xed\xa0\x80\x91\xc4\x01x",  # a surrogate within UTF-8
+        b"\x97\x90\x91\x05\x91\x04\x01\xdd\xff\xff\xff\xff",
+        b"\x97\x90\x91\x05\x91\x04\x01\x91\xc0\x91\x00\x91\xc6\xff\xff\xff\xff",
+        b"\x96\x90\x91\x05\x91\x04\x01\x91\xc0\x91\x00",
     ],
 )
-def test_rows_of_another_shape_are_refused(packed: bytes) -> None:
+def test_columns_of_another_shape_are_refused(packed: bytes) -> None:
     with pytest.raises(ProtocolError, match="copies"):
-        read_rows(packed)
+        read_columns(packed)
 
 
 def flat(count: int) -> list[int]:
     return [number for index in range(count) for number in (index, 1)]
 
 
+COLUMNS = ["clocks", "seqs", "previous", "base", "clock", "subjects", "payloads", "ticks", "after", "elsewhere"]
+COLUMNS += ["horizons", "closed"]
+
+
+def columns(**changed: Any) -> bytes:
+    """Three messages of a chain with what they have in common said once, and some of the columns changed."""
+    usual = [[[1, 4]], [5, 6, 8], [4], 7 << 16, [0], [0], [b"a", b"b", b"c"], [0, 1, 5], [], [], [], []]
+    packed: bytes = msgpack.packb(list((dict(zip(COLUMNS, usual, strict=True)) | changed).values()))
+    return packed
+
+
+def test_run_of_messages_says_once_what_they_have_in_common() -> None:
+    read = read_columns(columns())
+    assert [copy.seq for copy in read] == [5, 6, 8]
+    assert [copy.stamp.previous for copy in read] == [4, 5, 6]
+    assert [dict(copy.stamp.after) for copy in read] == [{S1: 4}, {S1: 5}, {S1: 6}]
+    assert [copy.stamp.timestamp - (7 << 16) for copy in read] == [0, 1, 5]
+    assert [dict(copy.stamp.clock or {}) for copy in read] == [{S1: seq, S3: 4} for seq in (5, 6, 8)]
+    assert [copy.payload for copy in read] == [b"a", b"b", b"c"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seqs": [5, 6]},
+        {"seqs": []},
+        {"previous": []},
+        {"previous": [4, 5]},
+        {"previous": [0]},
+        {"previous": [4, 5, 8]},
+        {"base": 2**64 - 3},
+        {"base": -1},
+        {"base": None},
+        {"ticks": [0, 1]},
+        {"after": [None]},
+        {"after": [[], []]},
+        {"elsewhere": [[]]},
+        {"clock": []},
+        {"clock": [0, 0]},
+        {"clock": [1]},
+        {"subjects": []},
+        {"subjects": [0, 0]},
+        {"payloads": [b"a"]},
+        {"horizons": [0]},
+        {"closed": [[], []]},
+    ],
+)
+def test_a13_g6_columns_that_do_not_fit_each_other_are_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError, match="copies"):
+        read_columns(columns(**changed))
+
+
 def test_clocks_that_rows_have_in_common_are_read_with_the_senders_own_entry() -> None:
-    packed, clocks = msgpack.packb([row(clock=1), row(seq=6, previous=5, clock=0)]), msgpack.packb([[], [1, 4]])
-    first, second = read_rows(packed, clocks)
+    first, second = read_rows(row(clock=1), row(seq=6, previous=5, clock=0), clocks=[[], [1, 4]])
     assert first == COPY
     assert second.stamp.clock == {S1: 6}
 
@@ -311,7 +374,7 @@ def test_clocks_that_rows_have_in_common_are_read_with_the_senders_own_entry() -
 )
 def test_g4_clocks_in_common_of_a_wrong_form_are_refused(clocks: Any, match: str) -> None:
     with pytest.raises(ProtocolError, match=match):
-        read_rows(msgpack.packb([row(clock=0)]), msgpack.packb(clocks))
+        read_rows(row(clock=0), clocks=clocks)
 
 
 def test_g6_stamp_past_the_limit_of_dots_is_refused_and_one_at_the_limit_is_not() -> None:
@@ -320,7 +383,7 @@ def test_g6_stamp_past_the_limit_of_dots_is_refused_and_one_at_the_limit_is_not(
     some = [number for index in range(1, limit + 1) for number in (2 * index, 1)]
 
     def read(after: list[int], elsewhere: list[Any]) -> object:
-        frame = pb.SenderFrame(number=1, copies=msgpack.packb([[], [row(after=after, elsewhere=elsewhere)]]))
+        frame = pb.SenderFrame(number=1, copies=columns_of(row(after=after, elsewhere=elsewhere)))
         frame.origins.extend(origins)
         frame.destinations.add(index=0, name="S3")
         frame.subjects.add(index=0, name="a")
@@ -336,11 +399,11 @@ def test_g6_stamp_past_the_limit_of_dots_is_refused_and_one_at_the_limit_is_not(
 
 def test_g6_counts_past_their_limits_are_refused() -> None:
     with pytest.raises(ProtocolError, match="length"):
-        read_rows(msgpack.packb([row()] * (limits.ROWS_MAX + 1)))
+        read_rows(*[row()] * (limits.ROWS_MAX + 1))
     with pytest.raises(ProtocolError, match="length"):
-        read_rows(msgpack.packb([row(clock=flat(limits.CLOCK_ENTRIES_MAX + 1))]))
+        read_rows(row(clock=flat(limits.CLOCK_ENTRIES_MAX + 1)))
     with pytest.raises(ProtocolError, match="length"):
-        read_rows(msgpack.packb([row(elsewhere=[[0, []]] * (limits.DOTS_MAX + 1))]))
+        read_rows(row(elsewhere=[[0, []]] * (limits.DOTS_MAX + 1)))
     with pytest.raises(ProtocolError, match="length"):
         read_frame(stable=msgpack.packb([[0, 1, []]] * (limits.PAIRS_MAX + 1)))
     with pytest.raises(ProtocolError, match="length"):

@@ -18,7 +18,7 @@ from typing import Any
 
 from causal.clock import HybridClock
 from causal.ordering.context import CausalContext
-from causal.ordering.counts import SendCounts
+from causal.ordering.counts import SendCounts, SharedClock
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
@@ -32,8 +32,9 @@ LEFT_OUT: dict[type, frozenset[str]] = {
     CausalContext: frozenset({"pruned_at"}),
     Settlement: frozenset({"changes", "outbound"}),
     Stability: frozenset({"_settlement", "_outbound", "_me"}),
-    Delivery: frozenset({"settlement", "_ordering_of"}),
-    SendCounts: frozenset({"_entries_max", "_me"}),
+    # What is remembered to save work: `_subject` with its `_ordering`, `_merged`, `_shared`.
+    Delivery: frozenset({"settlement", "_ordering_of", "_subject", "_ordering"}),
+    SendCounts: frozenset({"_entries_max", "_me", "_merged", "_shared"}),
 }
 
 NAMES: dict[tuple[type, tuple[str, ...]], list[str]] = {}
@@ -108,6 +109,7 @@ FORMS: dict[type, Callable[[Any], Hashable]] = {
     Dot: _itself,
     Stamp: _stamp,
     Engine: _engine,
+    SharedClock: lambda value: _mapping(dict(value)),
     HybridClock: lambda value: value.drift_max_ms,
 }
 
