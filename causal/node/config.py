@@ -15,6 +15,8 @@ from causal.ordering.output import EngineConfig
 
 _LIMITS = EngineConfig()
 
+_FOR_EVER_MS = 1e15
+
 _MOST = {
     "body_max_bytes": 2 * 1024 * 1024,  # with its stamp it must fit into a frame, which has 4 MiB
     "clock_entries_max": 4096,
@@ -110,6 +112,11 @@ class NodeConfig:
                 "refuse larger stamps, and with a smaller bound a send could wait for ever in this version"
             )
 
+    @property
+    def silence_seconds(self) -> float:
+        """How long a stream may be silent before it counts as broken."""
+        return max(self.silence_max, 10 * self.heartbeat_interval)
+
     def engine(self) -> EngineConfig:
         """The part that the ordering engine needs."""
         return EngineConfig(
@@ -120,6 +127,7 @@ class NodeConfig:
             outbox_bytes=self.outbox_bytes,
             window_messages=self.window_messages,
             window_bytes=self.window_bytes,
+            silence_max_ms=math.ceil(min(1000 * self.silence_seconds, _FOR_EVER_MS)),
         )
 
 

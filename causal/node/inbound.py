@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 
@@ -118,9 +117,8 @@ class InboundStreams:
     async def _serve(self, hello: Hello, connection: Connection, decoder: SenderDecoder) -> None:
         core, name = self._core, hello.sender.name
         stream = InboundStream(hello.sender, connection)
-        answer, output = core.engine.greeted(hello)
+        answer, output = core.engine.greeted(hello, now_ms())
         if isinstance(answer, Refusal):
-            answer = self._twin(hello.sender, answer)
             self._note(name, RefusedError(answer.code, answer.detail))
             await _say(connection, stream.encoder.encode(answer))
             return
@@ -152,23 +150,6 @@ class InboundStreams:
             core.progress.set()  # what could not be reported need not be waited for
             if writer is not None:
                 await stopped(writer)
-
-    def _twin(self, sender: NodeId, refusal: Refusal) -> Refusal:
-        """What to answer a stale incarnation whose successor is connected now: not an earlier run, a living twin.
-
-        One that was never here is not told the incarnation: it would take the next higher, as after a clock that
-        went back, and drive out the twin. Once that is gone (its stream broken, at most `silence_max` later) the
-        usual answer holds. One that was here has been accepted, and cannot take another.
-        """
-        live = self.live.get(sender.name)
-        if refusal.code is not RefusalCode.STALE_INCARNATION or live is None:
-            return refusal
-        detail = (
-            f"another process has the name {sender.name} and is connected to {self._core.me.name} as incarnation "
-            f"{live.sender.incarnation}, later than {sender.incarnation}: one process per name, stop one of them"
-        )
-        was_here = sender in self._core.engine.settlement.inbound
-        return dataclasses.replace(refusal, detail=detail, incarnation=refusal.incarnation if was_here else 0)
 
     def _note(self, name: str, error: RemoteError) -> None:
         """Show it in the status; log it once an episode, though its figures may differ each time."""

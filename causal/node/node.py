@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
@@ -159,7 +160,8 @@ class Node:
         if self._trace is None and self.config.trace is not None:
             self._trace = FileTrace(self.config.trace)
         me = NodeId(self.name, _new_incarnation(self.name))
-        self._core = core = Core(me, self.config, self._handlers, self.dead_letters, self._trace, self._spawn)
+        process = secrets.randbits(63)
+        self._core = core = Core(me, self.config, self._handlers, self.dead_letters, self._trace, self._spawn, process)
         self._inbound = InboundStreams(core)
         core.restarted = self._inbound.break_all
         self._listener: Listener | None = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from causal.errors import ProtocolError
 from causal.ordering.dot import NodeId
-from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
-from causal.ordering.link import InboundLink, OutboundLink, Received
+from causal.ordering.frames import Base, SenderFrame, StableNumber
+from causal.ordering.link import InboundLink, Received
 from causal.ordering.stamp import Copy, Dots, size_of
 
 
@@ -29,23 +29,6 @@ def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, d
     for dot in frame.questions:
         if dot.origin == link.origin or (dot.origin == me and dot.seq > last_seq):
             raise ProtocolError(f"{link.origin} asks about {dot}")
-
-
-def validate_welcome(link: OutboundLink, welcome: Welcome, *, gone: bool) -> None:
-    """Raise `ProtocolError` if another node answered than was dialled, or one that claims what was never sent.
-
-    `gone`: a later incarnation of whoever answered has been here.
-    """
-    receiver = welcome.receiver
-    if link.connected:
-        raise ProtocolError(f"{link.peer} says Welcome twice on one stream")
-    if receiver.name != link.peer:
-        raise ProtocolError(f"dialled {link.peer}, but {receiver.name} answered: check the address in peers=")
-    claimed = max((welcome.received_to, *welcome.beyond, *welcome.unsettled))
-    if welcome.known and claimed > link.last_sent:
-        raise ProtocolError(f"{link.peer} claims to have received message {claimed}, which was never sent to it")
-    if gone:
-        raise ProtocolError(f"{receiver} answered, but a later incarnation of it has been here")
 
 
 def validate_credit(link: InboundLink, copies: tuple[Copy, ...], window_messages: int) -> None:

@@ -254,7 +254,7 @@ class Member:
         self._check()
 
     def _greeted(self, stream: Stream, hello: Hello) -> None:
-        answer, output = self.engine.greeted(hello)
+        answer, output = self.engine.greeted(hello, self.now_ms())
         if isinstance(answer, Welcome):
             self._history.heard(self.name, hello.sender)
             former = self._inbound.get(hello.sender)
