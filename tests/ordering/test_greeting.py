@@ -230,12 +230,10 @@ def test_b6_process_that_is_dialled_is_not_believed_if_another_one_of_its_incarn
 
 def test_stream_to_an_earlier_run_does_not_keep_the_name_of_a_later_one(dialled: Engine, first: Engine) -> None:
     dial(dialled, first)
-    now = NodeId("S1", 8)
-    for process in (1, 2):
-        hello = Hello(sender=now, receiver="S2", process=process)
-        answer, _ = dialled.greeted(hello, START_MS)
-    assert refusal(answer) == (RefusalCode.NAME_TAKEN, 0)
-    dialled.hung_up(now)
-    dialled.greeted(hello, START_MS)
-    answer, _ = dialled.greeted(hello, START_MS + SILENCE_MS)
-    assert refusal(answer) == (RefusalCode.STALE_INCARNATION, 8)
+    later = NodeId("S1", 8)
+    dialled.greeted(Hello(sender=later, receiver="S2", process=1), START_MS)
+    twin = Hello(sender=later, receiver="S2", process=2)
+    assert refusal(dialled.greeted(twin, START_MS)[0]) == (RefusalCode.NAME_TAKEN, 0)
+    dialled.hung_up(later)
+    dialled.greeted(twin, START_MS)
+    assert refusal(dialled.greeted(twin, START_MS + SILENCE_MS)[0]) == (RefusalCode.STALE_INCARNATION, 8)

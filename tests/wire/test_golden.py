@@ -47,7 +47,10 @@ def copy_of(seq: int, payload: bytes) -> Copy:
 
 def test_bytes_of_fixed_sender_frames_have_not_changed() -> None:
     golden: list[tuple[SenderToReceiver, str]] = [
-        (Hello(sender=S1, receiver="S2", process=2**62 + 3), "0a1c0801120b120253311881d0dfb4ab331a025332210300000000000040"),
+        (
+            Hello(sender=S1, receiver="S2", process=2**62 + 3),
+            "0a1c0801120b120253311881d0dfb4ab331a025332210300000000000040",
+        ),
         (
             SenderFrame(
                 number=1,
