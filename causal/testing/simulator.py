@@ -25,6 +25,7 @@ from causal.testing.history import History
 from causal.testing.member import MakeEngine, Member
 from causal.testing.network import MS, Network, Timeline
 from causal.testing.plan import SUBJECTS, Plan
+from causal.testing.twin import Twin
 
 SETTLE_MS = 20_000
 """How long a healed run may take until it is at rest, in ms of virtual time."""
@@ -44,9 +45,12 @@ EXPECTED = (
     "handler finds no room",
     "hello of a run that is over",
     "link cut",
+    "refused: name_taken",
     "refused: stale_incarnation",
     "send waits for room",
     "stream torn",
+    "twin fenced",
+    "twins both let in",
     # What is sent.
     "destination listed twice",
     "none in turn",
@@ -55,6 +59,7 @@ EXPECTED = (
     "sent to several",
     # What the engine does.
     "answered by an incarnation that is gone",
+    "answered by another process",
     "base with unsettled ones",
     "clock left out",
     "credit exhausted",
@@ -120,6 +125,10 @@ class Simulation:
             member = Member(name, peers, self.network, self.history, draw, make_engine, strict)
             self.members[name] = member
             self.network.endpoints[name] = member
+        self.twin: Twin | None = None
+        if plan.twin:
+            first, draw = self.members[names[0]], partial(self._handler_draws, names[0])
+            self.twin = Twin(first, self.network, self.history, draw, make_engine, strict)
         self._names = names
         self._sends_left = HANDLER_SENDS * plan.messages
 
@@ -157,6 +166,20 @@ class Simulation:
                 after(random.randrange(length), self._step_back)
         if plan.racing:
             after(random.randrange(length), self._race)
+        if self.twin is not None:
+            self._schedule_twin(self.twin, length)
+
+    def _schedule_twin(self, twin: Twin, length: int) -> None:
+        random, after = self.random, self.timeline.after
+        for _ in range(self.plan.messages // 2):
+            after(random.randrange(length), self._twin_sends, twin)
+        if self.plan.twin_listens:
+            begin = random.randrange(length)
+            after(begin, twin.listen)
+            after(random.randrange(begin, length), twin.listen_no_more)
+
+    def _twin_sends(self, twin: Twin) -> None:
+        twin.send(*self._draw(twin.name))
 
     def _client_sends(self) -> None:
         name = self.random.choice(self._names)
@@ -204,6 +227,8 @@ class Simulation:
 
     def _heal(self) -> None:
         self.network.heal()
+        if self.twin is not None:
+            self.twin.resolve()
 
     def _excused(self, origin: NodeId) -> bool:
         """Where not everybody sends to everybody, nobody may be left who could tell of an origin that is gone."""
