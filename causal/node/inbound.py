@@ -43,8 +43,6 @@ class InboundStream:
         self.told = asyncio.Event()
         """Set when a frame has been handed to the transport, and when none will be any more."""
         self.broken = False
-        self.held_bytes: int | None = None
-        """At least as many bytes as the payloads that its sender has unsettled here; None: to be counted."""
 
 
 class InboundStreams:
@@ -178,29 +176,10 @@ class InboundStreams:
             frame = decoder.decode(data)
             if not isinstance(frame, SenderFrame):
                 raise ProtocolError(f"{stream.sender} sent a second Hello")
-            self._check_bytes(stream, frame, len(data))
             core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
             self._mended(stream.sender.name)
             await self._told(stream, silence)
             await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
-
-    def _check_bytes(self, stream: InboundStream, frame: SenderFrame, size: int) -> None:
-        """Raise `ProtocolError` if the sender has put more bytes on its link than it has credit for.
-
-        Counted exactly only when frames (of `size` bytes) have come that could be too much together.
-        """
-        link = self._core.engine.settlement.inbound.get(stream.sender)
-        most = self._core.config.window_bytes
-        if stream.held_bytes is not None:
-            stream.held_bytes += size
-            if stream.held_bytes <= most:
-                return
-        if link is None:
-            return
-        fresh = [len(copy.payload) for copy in frame.copies if copy.seq not in link.received]
-        stream.held_bytes = sum(len(arrival.copy.payload) for arrival in link.unsettled.values()) + sum(fresh)
-        if stream.held_bytes > most and len(link.unsettled) + len(fresh) > 1:
-            raise ProtocolError(f"{stream.sender} exceeds its credit of {most} bytes of unsettled messages")
 
     async def _told(self, stream: InboundStream, silence: float) -> None:
         """Return once the sender has taken in what it is told, but for what its credit allows to be on its way.

@@ -264,10 +264,11 @@ class Engine:
         if link is None or not link.connected:
             return output
         validate(link, frame, self.me, self.last_seq, self.config.dots_max)
-        validate_credit(link, frame.copies, self.config.window_messages)
         if frame.copies:
+            bytes_most = validate_credit(link, frame.copies, self.config.window_messages, self.config.window_bytes)
             latest = max(copy.stamp.timestamp for copy in frame.copies)
             self.hlc.merge_int(latest, now_ms)
+            link.bytes_most = bytes_most
         self.accepted = True
         link.frames_received = max(link.frames_received, frame.number)
         if frame.base is not None and not link.based:

@@ -225,6 +225,8 @@ class InboundLink:
         """Whether the starting point is known; before that no message is accepted."""
         self.received = Received()
         self.unsettled: dict[int, Arrival] = {}
+        self.bytes_most = 0
+        """At least the bytes of payload in `unsettled`: counted exactly when it could be more than the credit."""
         self.digests: dict[int, int] = {}
         """Of the last settled messages; those before them are in `_older`, and go when this is full."""
         self._older: dict[int, int] = {}

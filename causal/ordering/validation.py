@@ -31,12 +31,24 @@ def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, d
             raise ProtocolError(f"{link.origin} asks about {dot}")
 
 
-def validate_credit(link: InboundLink, copies: tuple[Copy, ...], window_messages: int) -> None:
-    """Raise `ProtocolError` if the sender has put more on the link than the receiver gave credit for."""
-    if len(link.unsettled) + len(copies) > window_messages:
+def validate_credit(link: InboundLink, copies: tuple[Copy, ...], messages_max: int, bytes_max: int) -> int:
+    """Raise `ProtocolError` if the sender has put more on the link than the receiver gave credit for.
+
+    Returns the new `link.bytes_most`. O(copies); what is unsettled is only looked through when so many bytes have
+    come since the last time that it could be too much.
+    """
+    if len(link.unsettled) + len(copies) > messages_max:
         fresh = {copy.seq for copy in copies if copy.seq not in link.received}
-        if len(link.unsettled) + len(fresh) > window_messages:
-            raise ProtocolError(f"{link.origin} exceeds its credit of {window_messages} unsettled messages")
+        if len(link.unsettled) + len(fresh) > messages_max:
+            raise ProtocolError(f"{link.origin} exceeds its credit of {messages_max} unsettled messages")
+    bytes_most = link.bytes_most + sum([len(copy.payload) for copy in copies])
+    if bytes_most > bytes_max:
+        payloads = {seq: arrival.copy.payload for seq, arrival in link.unsettled.items()}
+        payloads |= {copy.seq: copy.payload for copy in copies if copy.seq not in link.received}
+        bytes_most = sum(map(len, payloads.values()))
+        if bytes_most > bytes_max and len(payloads) > 1:
+            raise ProtocolError(f"{link.origin} exceeds its credit of {bytes_max} bytes of unsettled messages")
+    return bytes_most
 
 
 def _validate_base(base: Base) -> None:

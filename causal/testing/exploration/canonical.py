@@ -22,6 +22,7 @@ from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
+from causal.ordering.link import InboundLink
 from causal.ordering.settlement import Settlement
 from causal.ordering.stability import Stability
 from causal.ordering.stamp import Stamp
@@ -34,6 +35,8 @@ LEFT_OUT: dict[type, frozenset[str]] = {
     Stability: frozenset({"_settlement", "_outbound", "_me"}),
     Delivery: frozenset({"settlement", "_ordering_of"}),
     SendCounts: frozenset({"_entries_max", "_me"}),
+    # Decides only when bytes are counted anew.
+    InboundLink: frozenset({"bytes_most"}),
 }
 
 NAMES: dict[tuple[type, tuple[str, ...]], list[str]] = {}
