@@ -64,7 +64,7 @@ test-simulation: $(DEV_READY) ## the engine under a simulated network: seeds and
 SEEDS := 0:100000
 
 .PHONY: soak
-soak: $(RUN_READY) ## the simulator over many seeds, on all cores: make soak SEEDS=0:100000
+soak: $(RUN_READY) ## many seeds on all cores up to the first that fails: make soak SEEDS=0:100000 (ARGS=--keep-going)
 	@$(BIN)/python -m causal.testing.simulator --seeds $(SEEDS) $(ARGS)
 
 .PHONY: explore

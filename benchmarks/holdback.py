@@ -124,7 +124,7 @@ def measure(messages: int, order: str, senders: int = SENDERS) -> dict[str, Any]
     frames = frames_of(messages, order, senders)
     engine = receiver_engine(messages)
     for origin in dict.fromkeys(origin for origin, _ in frames):
-        engine.greeted(Hello(sender=origin, receiver=_ME.name))
+        engine.greeted(Hello(sender=origin, receiver=_ME.name), 0)
     handling = Handling(engine)
     arrived = held_most = 0
     gc.enable()

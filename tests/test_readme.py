@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from causal.node.config import NodeConfig
+from causal.node.payload import ELEMENTS_MAX
+
+MIB = 1024 * 1024
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -37,6 +41,19 @@ def test_readme_links_lead_to_files_that_exist() -> None:
     targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_readme_limits_are_those_of_the_code() -> None:
+    defaults = NodeConfig(name="S1")
+    for name, shown in (
+        ("body_max_bytes", f"{defaults.body_max_bytes // MIB} MiB of MessagePack"),
+        ("dead_letters_bytes", f"{defaults.dead_letters_bytes // MIB} MiB"),
+        ("dead_letters_max", f"{defaults.dead_letters_max:,}"),
+        ("reconnect_max", f"{defaults.reconnect_max:.0f} s"),
+        ("drain_timeout", f"{defaults.drain_timeout:.0f} s"),
+    ):
+        assert f"`{name}` ({shown})" in README
+    assert f"{ELEMENTS_MAX:,} elements" in README
 
 
 def test_readme_two_terminal_example_has_25_lines_at_most() -> None:

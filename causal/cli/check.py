@@ -66,15 +66,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(f"note: {warning}", style="yellow"), soft_wrap=True)
     _print_places(console, report)
     if report.excused_count:
-        console.print(
-            Text(
-                f"{_number(report.excused_count, 'pair')} excused: a verdict had named the message that can never come",
-                style="yellow",
-            ),
-            soft_wrap=True,
-        )
-        for excused in report.excused:
-            console.print(Text(f"  at {excused.node}: {excused.later} without {excused.earlier}"), soft_wrap=True)
+        _print_excused(console, report)
     for number, violation in enumerate(report.violations, start=1):
         console.print(_violation(violation, number), soft_wrap=True)
     if report.violation_count > len(report.violations):
@@ -82,13 +74,27 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_verdict(report), soft_wrap=True)
 
 
+def _print_excused(console: Console, report: Report) -> None:
+    deliveries = _number(report.excused_deliveries, "delivery", "deliveries")
+    text = (
+        f"{_number(report.excused_count, 'pair')} excused, in {deliveries}: a delivery and a predecessor that was not "
+        "settled there, which a verdict at that node had named as one that can never come, or as followed by it"
+    )
+    console.print(Text(text, style="yellow"), soft_wrap=True)
+    for excused in report.excused:
+        console.print(Text(f"  at {excused.node}: {excused.later} without {excused.earlier}"), soft_wrap=True)
+    if report.excused_count > len(report.excused):
+        console.print(f"  … and {report.excused_count - len(report.excused):,} more (--show N)")
+
+
 def _verdict(report: Report) -> Text:
     scope = "pairs that the receivers' settings order" if report.declared else _NO_LEFT_OUT
     if report.proved:
+        excused = f", but for {_number(report.excused_count, 'excused pair')}" if report.excused_count else ""
         return Text.assemble(
             ("PROVED", "bold green"),
             f": {_number(report.deliveries, 'delivery', 'deliveries')}, none before a message that causally "
-            f"precedes it ({scope})",
+            f"precedes it{excused} ({scope})",
         )
     found = [
         _number(count, *words)
@@ -129,8 +135,11 @@ def _figures(report: Report) -> Table:
     table.add_row(
         Text("violations", style=style),
         Text(f"{report.violation_count:,}", style=style),
-        f"in {_number(report.early_deliveries, 'delivery', 'deliveries')}",
+        f"pairs out of order, in {_number(report.early_deliveries, 'delivery', 'deliveries')}",
     )
+    if report.excused_count:
+        deliveries = _number(report.excused_deliveries, "delivery", "deliveries")
+        table.add_row("excused", f"{report.excused_count:,}", f"pairs out of order, in {deliveries}")
     return table
 
 

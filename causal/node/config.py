@@ -15,6 +15,8 @@ from causal.ordering.output import EngineConfig
 
 _LIMITS = EngineConfig()
 
+_FOR_EVER_MS = 1e15
+
 _MOST = {
     "body_max_bytes": 2 * 1024 * 1024,  # with its stamp it must fit into a frame, which has 4 MiB
     "clock_entries_max": 4096,
@@ -75,6 +77,7 @@ class NodeConfig:
 
     def __post_init__(self) -> None:
         validate_name(self.name)
+        self._check_types()
         for name, address in self.peers.items():
             validate_name(name)
             check_address(f"the address of {name}", address, least_port=1)
@@ -87,6 +90,21 @@ class NodeConfig:
             raise ConfigurationError(f"store={self.store!r} is not known; this version has store='memory:'")
         if self.scope != "process":
             raise ConfigurationError(f"scope={self.scope!r} is not known; this version has scope='process'")
+
+    def _check_types(self) -> None:
+        peers: object = self.peers
+        if not isinstance(peers, Mapping):
+            raise ConfigurationError(
+                f"peers={peers!r} must map names to addresses, such as {{'S2': '127.0.0.1:7002'}}: "
+                "a sender has to know where its peers listen"
+            )
+        object.__setattr__(self, "peers", dict(peers))  # what the caller changes later does not count
+        trace: object = self.trace
+        if trace is not None and not isinstance(trace, str):
+            raise ConfigurationError(f"trace={trace!r} must be the path of a file, such as 's1.jsonl'")
+        insecure: object = self.insecure
+        if not isinstance(insecure, bool):
+            raise ConfigurationError(f"insecure={insecure!r} must be True or False")
 
     def _check_numbers(self) -> None:
         for name in ("heartbeat_interval", "silence_max", "reconnect_first", "reconnect_max"):
@@ -110,6 +128,11 @@ class NodeConfig:
                 "refuse larger stamps, and with a smaller bound a send could wait for ever in this version"
             )
 
+    @property
+    def silence_seconds(self) -> float:
+        """How long a stream may be silent before it counts as broken."""
+        return max(self.silence_max, 10 * self.heartbeat_interval)
+
     def engine(self) -> EngineConfig:
         """The part that the ordering engine needs."""
         return EngineConfig(
@@ -120,6 +143,7 @@ class NodeConfig:
             outbox_bytes=self.outbox_bytes,
             window_messages=self.window_messages,
             window_bytes=self.window_bytes,
+            silence_max_ms=math.ceil(min(1000 * self.silence_seconds, _FOR_EVER_MS)),
         )
 
 

@@ -64,9 +64,10 @@ class Core:
         dead_letters: DeadLetters,
         trace: Trace | None,
         spawn: Callable[..., asyncio.Task[None]],
+        process: int,
     ) -> None:
         self.config = config
-        self.engine = Engine(me, config.peers, handlers.ordering_of, config.engine())
+        self.engine = Engine(me, config.peers, handlers.ordering_of, config.engine(), process=process)
         self.handlers = handlers
         self.dead_letters = dead_letters
         self.trace = trace
@@ -94,7 +95,8 @@ class Core:
         return self.engine.me
 
     def overtake(self, incarnation: int) -> None:
-        """A peer knows this later incarnation of this name, so the clock has gone back over a restart.
+        """A peer knows this later incarnation of this name, so the clock has gone back over a restart; or the same
+        one, of a process that started in the same millisecond and has left.
 
         As long as nobody has accepted this one, take the next higher: what was stamped is renamed (and traced
         again under its new dots), `former` leads from the old ones to it. Else only a restart can help.
@@ -103,7 +105,8 @@ class Core:
             return
         former = self.me
         reincarnate(self.engine, incarnation + 1)
-        log.warning("%s is known with a later incarnation (clock gone back?): now %s", former, self.me)
+        known = "a later incarnation (clock gone back?)" if incarnation > former.incarnation else "another process"
+        log.warning("%s is known with %s: now %s", former, known, self.me)
         self.former.add(former.incarnation)
         self.restarted()
         if self.trace is not None:

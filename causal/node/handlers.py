@@ -30,6 +30,9 @@ class Policy:
     retry_max: float = 5.0
 
     def __post_init__(self) -> None:
+        for name, seconds in (("retry_first", self.retry_first), ("retry_max", self.retry_max)):
+            if not isinstance(seconds, int | float):
+                raise ConfigurationError(f"{name}={seconds!r} must be a number of seconds")
         if not 0 < self.retry_first <= self.retry_max:
             raise ConfigurationError(
                 f"retry_first={self.retry_first} must be above 0 and at most retry_max={self.retry_max} (seconds)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 
@@ -44,8 +43,6 @@ class InboundStream:
         self.told = asyncio.Event()
         """Set when a frame has been handed to the transport, and when none will be any more."""
         self.broken = False
-        self.held_bytes: int | None = None
-        """At least as many bytes as the payloads that its sender has unsettled here; None: to be counted."""
 
 
 class InboundStreams:
@@ -118,9 +115,8 @@ class InboundStreams:
     async def _serve(self, hello: Hello, connection: Connection, decoder: SenderDecoder) -> None:
         core, name = self._core, hello.sender.name
         stream = InboundStream(hello.sender, connection)
-        answer, output = core.engine.greeted(hello)
+        answer, output = core.engine.greeted(hello, now_ms())
         if isinstance(answer, Refusal):
-            answer = self._twin(hello.sender, answer)
             self._note(name, RefusedError(answer.code, answer.detail))
             await _say(connection, stream.encoder.encode(answer))
             return
@@ -153,23 +149,6 @@ class InboundStreams:
             if writer is not None:
                 await stopped(writer)
 
-    def _twin(self, sender: NodeId, refusal: Refusal) -> Refusal:
-        """What to answer a stale incarnation whose successor is connected now: not an earlier run, a living twin.
-
-        One that was never here is not told the incarnation: it would take the next higher, as after a clock that
-        went back, and drive out the twin. Once that is gone (its stream broken, at most `silence_max` later) the
-        usual answer holds. One that was here has been accepted, and cannot take another.
-        """
-        live = self.live.get(sender.name)
-        if refusal.code is not RefusalCode.STALE_INCARNATION or live is None:
-            return refusal
-        detail = (
-            f"another process has the name {sender.name} and is connected to {self._core.me.name} as incarnation "
-            f"{live.sender.incarnation}, later than {sender.incarnation}: one process per name, stop one of them"
-        )
-        was_here = sender in self._core.engine.settlement.inbound
-        return dataclasses.replace(refusal, detail=detail, incarnation=refusal.incarnation if was_here else 0)
-
     def _note(self, name: str, error: RemoteError) -> None:
         """Show it in the status; log it once an episode, though its figures may differ each time."""
         now = time.monotonic()
@@ -197,29 +176,10 @@ class InboundStreams:
             frame = decoder.decode(data)
             if not isinstance(frame, SenderFrame):
                 raise ProtocolError(f"{stream.sender} sent a second Hello")
-            self._check_bytes(stream, frame, len(data))
             core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
             self._mended(stream.sender.name)
             await self._told(stream, silence)
             await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
-
-    def _check_bytes(self, stream: InboundStream, frame: SenderFrame, size: int) -> None:
-        """Raise `ProtocolError` if the sender has put more bytes on its link than it has credit for.
-
-        Counted exactly only when frames (of `size` bytes) have come that could be too much together.
-        """
-        link = self._core.engine.settlement.inbound.get(stream.sender)
-        most = self._core.config.window_bytes
-        if stream.held_bytes is not None:
-            stream.held_bytes += size
-            if stream.held_bytes <= most:
-                return
-        if link is None:
-            return
-        fresh = [len(copy.payload) for copy in frame.copies if copy.seq not in link.received]
-        stream.held_bytes = sum(len(arrival.copy.payload) for arrival in link.unsettled.values()) + sum(fresh)
-        if stream.held_bytes > most and len(link.unsettled) + len(fresh) > 1:
-            raise ProtocolError(f"{stream.sender} exceeds its credit of {most} bytes of unsettled messages")
 
     async def _told(self, stream: InboundStream, silence: float) -> None:
         """Return once the sender has taken in what it is told, but for what its credit allows to be on its way.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from causal.errors import ClosedError, ConfigurationError
+from causal.node.arguments import check_dot, check_timeout, several
 from causal.node.config import NodeConfig, from_environment
 from causal.node.core import Core, now_ms
 from causal.node.handlers import Handler, Handlers, Policy
@@ -23,7 +25,7 @@ from causal.node.signals import set_by_signals
 from causal.node.status import snapshot
 from causal.observe.trace import FileTrace, Trace
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.names import validate_subject
+from causal.ordering.names import validate_pattern, validate_subject
 from causal.transport.base import Connection, Listener, Transport
 
 log = logging.getLogger("causal")
@@ -66,9 +68,9 @@ class Node:
         self.config = NodeConfig(
             name=name,
             listen=listen,
-            peers=dict(peers or {}),
+            peers={} if peers is None else peers,
             store=store,
-            trace=None if trace is None else os.fspath(trace),
+            trace=os.fspath(trace) if isinstance(trace, os.PathLike) else trace,
             scope=scope,
             insecure=insecure,
             **limits,  # type: ignore[arg-type]  # whole numbers are checked by NodeConfig itself
@@ -113,6 +115,7 @@ class Node:
         Raises `HandlerError` for a pattern that is taken or a function that is not async, `SubjectError`,
         `ConfigurationError`.
         """
+        validate_pattern(pattern)  # here, since `@node.on` without a pattern never gets any further
 
         def register(handler: H) -> H:
             self._handlers.add(pattern, handler, ordering, policy)
@@ -159,7 +162,8 @@ class Node:
         if self._trace is None and self.config.trace is not None:
             self._trace = FileTrace(self.config.trace)
         me = NodeId(self.name, _new_incarnation(self.name))
-        self._core = core = Core(me, self.config, self._handlers, self.dead_letters, self._trace, self._spawn)
+        process = secrets.randbits(63)
+        self._core = core = Core(me, self.config, self._handlers, self.dead_letters, self._trace, self._spawn, process)
         self._inbound = InboundStreams(core)
         core.restarted = self._inbound.break_all
         self._listener: Listener | None = None
@@ -216,10 +220,11 @@ class Node:
 
         It follows everything this process has sent or begun to handle. It waits only for room, never for a peer:
         at most `timeout` seconds outside handlers, and never inside one. Nothing is sent if it raises:
-        `UnknownDestinationError`, `SubjectError`, `BodyError`, `BackpressureError`, `ClosedError`.
+        `UnknownDestinationError`, `SubjectError`, `BodyError`, `BackpressureError`, `ClosedError`, `TypeError`.
         """
         core = self._running()
-        names = (to,) if isinstance(to, str) else tuple(to)
+        names = (to,) if isinstance(to, str) else several(to)
+        check_timeout(timeout)
         validate_subject(subject)
         payload = encode_payload(body, key, headers, self.config.body_max_bytes)
         dot = core.send_nowait(names, subject, payload)
@@ -228,11 +233,13 @@ class Node:
     async def settled(self, *dots: Dot, timeout: float | None = None) -> None:
         """Return once these messages, or without any all that were sent so far, are settled everywhere.
 
-        Raises `TimeoutError` after `timeout` seconds, naming what is unsettled and where, and `ValueError` for
-        a dot that is not of this node's run.
+        Raises `TimeoutError` after `timeout` seconds, naming what is unsettled and where, `ValueError` for a dot
+        that is not of this node's run, and `TypeError` for what is no dot.
         """
         core = self._running()
+        check_timeout(timeout)
         for dot in dots:
+            check_dot(dot)
             own = dot.name == core.me.name and dot.incarnation in {core.me.incarnation, *core.former}
             if not own or not 0 < dot.seq <= core.engine.last_seq:
                 raise ValueError(f"{dot} was not sent by this run of {core.me}")

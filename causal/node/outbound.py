@@ -169,4 +169,4 @@ def reason(error: CausalError | None) -> object:
 
 def silence_max(core: Core) -> float:
     """Seconds without a frame after which a stream counts as broken."""
-    return max(core.config.silence_max, 10 * core.config.heartbeat_interval)
+    return core.config.silence_seconds

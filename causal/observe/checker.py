@@ -75,6 +75,7 @@ def check(
         early_deliveries=replay.judge.early_deliveries,
         violations=replay.judge.violations(),
         excused_count=replay.judge.excused_count,
+        excused_deliveries=replay.judge.excused_deliveries,
         excused=tuple(replay.judge.excused),
         doubled_count=len(replay.doubled),
         doubled=_places(history, replay.doubled, show),

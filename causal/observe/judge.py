@@ -53,6 +53,7 @@ class Judge:
         self.violation_count = 0
         self.early_deliveries = 0
         self.excused_count = 0
+        self.excused_deliveries = 0
         self.excused: list[Excused] = []
         self._history = history
         self._pasts = pasts
@@ -88,8 +89,8 @@ class Judge:
         forgiven = suspect.unsettled & excused
         self.violation_count += broken.bit_count()
         self.excused_count += forgiven.bit_count()
-        if broken:
-            self.early_deliveries += 1
+        self.early_deliveries += bool(broken)
+        self.excused_deliveries += bool(forgiven)
         for count, earlier in enumerate(self._pasts.latest(broken)):
             found = self._found_more if count else self._found
             if len(found) >= self._show:

@@ -157,7 +157,10 @@ class Report:
     """Deliveries that broke the order with at least one predecessor."""
     violations: tuple[Violation, ...]
     excused_count: int
-    """Pairs out of order for which a verdict at the node had named the missing message."""
+    """Pairs (earlier, later) at one node of which a verdict there had said that the earlier can never come: it had
+    named it, or one that follows it."""
+    excused_deliveries: int
+    """Deliveries that such a predecessor excuses: the later ones of these pairs, each counted once."""
     excused: tuple[Excused, ...]
     doubled_count: int
     """Messages that one incarnation of a node settled twice, or delivered again once settled or started."""
@@ -179,7 +182,11 @@ class Report:
     def describe(self) -> str:
         """The verdict in words, and where it refutes, the first break of the guarantee with its path."""
         if self.proved:
-            return f"proved: {self.deliveries} deliveries, none before a message that causally precedes it"
+            excused = ""
+            if self.excused_count:
+                pairs = "1 pair" if self.excused_count == 1 else f"{self.excused_count} pairs"
+                excused = f", but for {pairs} that a verdict excuses"
+            return f"proved: {self.deliveries} deliveries, none before a message that causally precedes it{excused}"
         found = {
             "pairs out of causal order": self.violation_count,
             "messages delivered twice": self.doubled_count,
@@ -219,6 +226,7 @@ class Report:
             "violations": self.violation_count,
             "early_deliveries": self.early_deliveries,
             "excused": self.excused_count,
+            "excused_deliveries": self.excused_deliveries,
             "doubled": self.doubled_count,
             "misdelivered": self.misdelivered_count,
             "unsettled": self.unsettled_count,

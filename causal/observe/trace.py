@@ -144,10 +144,13 @@ class FileTrace:
 def read_trace(path: str | os.PathLike[str], warnings: list[str]) -> Iterator[TraceEvent]:
     """The events of a file in its order. A torn last line is left out and a warning added.
 
-    Raises `TraceError` for a file that cannot be read and for any other line that is not an event.
+    Raises `TraceError` for a file that cannot be read, for anything but a regular file (a pipe may never come to an
+    end), and for any other line that is not an event.
     """
     file = os.fspath(path)
     try:
+        if not stat.S_ISREG(mode := os.stat(file).st_mode):
+            raise TraceError(f"{file} is {_kind(mode)}: name the trace files that the nodes wrote")
         with open(file, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
@@ -160,3 +163,12 @@ def read_trace(path: str | os.PathLike[str], warnings: list[str]) -> Iterator[Tr
                 yield event
     except OSError as error:
         raise TraceError(f"{file}: {error.strerror}; name the trace files that the nodes wrote") from error
+
+
+def _kind(mode: int) -> str:
+    """What something is that is no regular file."""
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    if stat.S_ISFIFO(mode):
+        return "a pipe, which may never come to an end (write into a file what comes out of it)"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"

@@ -33,6 +33,9 @@ what other destinations must see before whatever this message causes (`elsewhere
 states its *base*: up to which seq all is settled, and what is not and will come. From a sender that is a new
 incarnation, what the old one never got across is *lost*: whoever waits for it is released, with a verdict.
 
+*Twins.* Two processes with one name are a mistake. The one with the later incarnation has the name; of two with the
+same one, the first that was let in. The other is refused, says so, and loses nothing unawares. (`greeting.py`)
+
 Sources: Lamport (1978) for happened-before; Schwarz and Mattern (1994) and Kshemkalyani and Singhal (1998) for
 per-destination dependencies; Fidge (1988) and Mattern (1989) for vector clocks; Kulkarni et al. (2014) for HLC.
 """

@@ -14,14 +14,15 @@ from causal.ordering.context import CausalContext
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.frames import Hello, ReceiverFrame, Refusal, RefusalCode, SenderFrame, Welcome
+from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
+from causal.ordering.greeting import refusal_of, validate_welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import REPORTS_MAX, Stability
 from causal.ordering.stamp import NO_DOTS, NO_PENDING, Copy, Dots, Stamp, size_of
-from causal.ordering.validation import validate, validate_credit, validate_welcome
+from causal.ordering.validation import validate, validate_credit
 from causal.ordering.verdict import Ordering
 
 _new = tuple.__new__
@@ -42,8 +43,12 @@ class Engine:
         peers: Iterable[str],
         ordering_of: Callable[[str], Ordering],
         config: EngineConfig | None = None,
+        *,
+        process: int = 0,
     ) -> None:
         self.me = me
+        self.process = process
+        """Below 2^63, and random: tells this process from another one that has its name and incarnation."""
         self.config = config or EngineConfig()
         self.context = CausalContext()
         self.hlc = HybridClock(drift_max_ms=self.config.drift_max_ms)
@@ -156,15 +161,15 @@ class Engine:
     def hello(self, peer: str) -> Hello:
         """The first frame of a new stream to a receiver."""
         self.outbound[peer].reset()
-        return Hello(sender=self.me, receiver=peer)
+        return Hello(sender=self.me, receiver=peer, process=self.process)
 
     def welcomed(self, peer: str, welcome: Welcome) -> Output:
         """The receiver has answered: what it settled meanwhile counts, and the rest is queued for the stream.
 
-        Raises `ProtocolError` if another node answered, or one that claims what was never sent.
+        Raises `ProtocolError` if another node or process answered, or one that claims what was never sent.
         """
         link = self.outbound[peer]
-        validate_welcome(link, welcome, gone=self.settlement.is_gone(welcome.receiver))
+        validate_welcome(self.settlement, peer, welcome)
         self.accepted = True
         output = Output()
         output.transmit.add(peer)
@@ -237,24 +242,19 @@ class Engine:
 
     # -- the receiver's end of a link --------------------------------------------------------------------------
 
-    def greeted(self, hello: Hello) -> tuple[Welcome | Refusal, Output]:
+    def greeted(self, hello: Hello, now_ms: int) -> tuple[Welcome | Refusal, Output]:
         """Somebody dials. A later incarnation than the known one makes lost what the earlier never got across."""
         sender, output = hello.sender, Output()
-        if sender.name == self.me.name:
-            return Refusal(code=RefusalCode.OWN_NAME, detail=f"this node is {self.me}"), output
-        if hello.receiver != self.me.name:
-            detail = f"this node is {self.me.name}, not {hello.receiver}"
-            return Refusal(code=RefusalCode.WRONG_RECEIVER, detail=detail), output
-        latest = self.settlement.latest.get(sender.name, 0)
-        if sender.incarnation < latest:
-            detail = f"{sender.name} has been here as incarnation {latest}, later than {sender.incarnation}"
-            return Refusal(code=RefusalCode.STALE_INCARNATION, detail=detail, incarnation=latest), output
-        if sender.incarnation > latest:
+        refusal = refusal_of(self.settlement, hello, now_ms, self.config.silence_max_ms)
+        if refusal is not None:
+            return refusal, output
+        if sender.incarnation > self.settlement.latest.get(sender.name, 0):
             self._supersede(sender, output)
-        link = self.settlement.inbound.setdefault(sender, InboundLink(sender))
+        self.settlement.refused_since.pop(sender.name, None)
+        link = self.settlement.inbound.setdefault(sender, InboundLink(sender, hello.process))
         link.reset()
         link.connected = True
-        welcome = link.welcome(self.me, self.config.window_messages, self.config.window_bytes)
+        welcome = link.welcome(self.me, self.process, self.config.window_messages, self.config.window_bytes)
         return welcome, output
 
     def arrived(self, origin: NodeId, frame: SenderFrame, now_ms: int) -> Output:
@@ -268,10 +268,11 @@ class Engine:
         if link is None or not link.connected:
             return output
         validate(link, frame, self.me, self.last_seq, self.config.dots_max)
-        validate_credit(link, frame.copies, self.config.window_messages)
         if frame.copies:
+            bytes_most = validate_credit(link, frame.copies, self.config.window_messages, self.config.window_bytes)
             latest = max(copy.stamp.timestamp for copy in frame.copies)
             self.hlc.merge_int(latest, now_ms)
+            link.bytes_most = bytes_most
         self.accepted = True
         link.frames_received = max(link.frames_received, frame.number)
         if frame.base is not None and not link.based:

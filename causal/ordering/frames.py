@@ -25,17 +25,21 @@ class Hello:
 
     sender: NodeId
     receiver: str
+    process: int = 0
+    """Drawn at random with the incarnation: another process that has the same one has another number."""
 
 
 class RefusalCode(StrEnum):
     """Why a receiver refuses a link."""
 
     STALE_INCARNATION = "stale_incarnation"
-    """A later incarnation of the sender is known; `incarnation` says which."""
+    """A later incarnation of the sender is known, or the same of a process that has left; `incarnation` says which."""
     WRONG_RECEIVER = "wrong_receiver"
     """The address dialled belongs to a node of another name; `detail` says which."""
     OWN_NAME = "own_name"
     """The dialling node has the receiver's own name."""
+    NAME_TAKEN = "name_taken"
+    """Another process has the sender's name and incarnation; it keeps them as long as it is connected."""
     PROTOCOL = "protocol"
     """The sender broke the protocol on this stream."""
     CLOCK_DRIFT = "clock_drift"
@@ -71,6 +75,8 @@ class Welcome:
     """Credit: how many messages of this link may be sent and unsettled at a time."""
     window_bytes: int
     """Credit: the same in bytes of payload; one message is always allowed."""
+    process: int = 0
+    """Drawn at random with the receiver's incarnation, as `Hello.process`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

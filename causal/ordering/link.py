@@ -26,6 +26,8 @@ class OutboundLink:
         self.peer = peer
         self.incarnation: int | None = None
         """The receiver's incarnation at its last Welcome, None before the first."""
+        self.process = 0
+        """The process that it was then."""
         self.connected = False
         self.last_sent = 0
         """`seq` of the last message on this link, the next one's `previous`."""
@@ -75,7 +77,7 @@ class OutboundLink:
         """Begin a stream where the receiver says that it stands; returns what it has settled meanwhile."""
         if self.incarnation != welcome.receiver.incarnation:
             self.told.clear()  # a new incarnation has been told nothing
-        self.incarnation = welcome.receiver.incarnation
+        self.incarnation, self.process = welcome.receiver.incarnation, welcome.process
         self.connected = True
         self.window_messages, self.window_bytes = welcome.window_messages, welcome.window_bytes
         self.needs_base = not welcome.known
@@ -234,13 +236,17 @@ class Received:
 class InboundLink:
     """What this node keeps for one incarnation of one sender. Outlives the streams."""
 
-    def __init__(self, origin: NodeId) -> None:
+    def __init__(self, origin: NodeId, process: int = 0) -> None:
         self.origin = origin
+        self.process = process
+        """The one process that is let in as this incarnation."""
         self.connected = False
         self.based = False
         """Whether the starting point is known; before that no message is accepted."""
         self.received = Received()
         self.unsettled: dict[int, Arrival] = {}
+        self.bytes_most = 0
+        """At least the bytes of payload in `unsettled`: counted exactly when it could be more than the credit."""
         self.digests: dict[int, int] = {}
         """Of the last settled messages; those before them are in `_older`, and go when this is full."""
         self._older: dict[int, int] = {}
@@ -251,10 +257,11 @@ class InboundLink:
         self.watch: dict[NodeId, int] = {}
         self.frames_received = 0
 
-    def welcome(self, me: NodeId, window_messages: int, window_bytes: int) -> Welcome:
+    def welcome(self, me: NodeId, process: int, window_messages: int, window_bytes: int) -> Welcome:
         """Where this receiver stands with the sender, and the credit that it gives."""
         return Welcome(
             receiver=me,
+            process=process,
             known=self.based,
             received_to=self.received.to,
             missing=tuple(sorted(self.received.missing)),

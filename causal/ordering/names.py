@@ -60,7 +60,7 @@ def validate_subject(subject: object) -> str:
     to patterns), white space, control and invisible characters.
     """
     if not isinstance(subject, str):
-        raise SubjectError(f"a subject is a str, not {type(subject).__name__}")
+        raise SubjectError(f"a subject is a str such as 'order.paid', not {type(subject).__name__}")
     _check_subject(subject)
     return subject
 
@@ -92,7 +92,7 @@ def validate_pattern(pattern: object) -> str:
 
 def _dotted(value: object, kind: str, forbidden: re.Pattern[str], also: str) -> str:
     if not isinstance(value, str):
-        raise SubjectError(f"a {kind} is a str, not {type(value).__name__}")
+        raise SubjectError(f"a {kind} is a str such as 'order.paid', not {type(value).__name__}")
     if not value:
         raise SubjectError(f"a {kind} must not be empty: use dotted tokens such as 'order.paid'")
     if found := forbidden.search(value):

@@ -65,6 +65,8 @@ class EngineConfig:
     """Payload and stamps of one frame, roughly; one copy is always allowed."""
     garbage_after_ms: int = 60_000
     """How long a dot may be pending without a report before it is asked about, in ms."""
+    silence_max_ms: int = 5_000
+    """How long a process that was cut off keeps its name from another one with its incarnation, in ms."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -39,6 +39,8 @@ class Settlement:
         self.stable: dict[NodeId, StableNumber] = {}
         self.concluded: dict[str, dict[NodeId, int]] = {}
         """Destination → origin → seq up to which it said itself that nothing is still to come."""
+        self.refused_since: dict[str, int] = {}
+        """Name → the time in ms since when another process was refused it, while the one that has it was away."""
         self.changes = 0
         """Counts whatever may turn an answer of `is_settled` to yes: contexts prune when it has moved."""
 
@@ -50,6 +52,29 @@ class Settlement:
         if origin.name == self.me.name:
             return origin != self.me
         return origin.incarnation < self.latest.get(origin.name, 0)
+
+    def is_twin(self, node: NodeId, process: int) -> bool:
+        """Whether another process than this one is known as this incarnation, at either end of a link."""
+        inbound, outbound = self.inbound.get(node), self.outbound.get(node.name)
+        if inbound is not None and inbound.process != process:
+            return True
+        return outbound is not None and outbound.incarnation == node.incarnation and outbound.process != process
+
+    def is_connected(self, node: NodeId) -> bool:
+        """Whether there is a stream from or to this incarnation."""
+        inbound, outbound = self.inbound.get(node), self.outbound.get(node.name)
+        if inbound is not None and inbound.connected:
+            return True
+        return outbound is not None and outbound.connected and outbound.incarnation == node.incarnation
+
+    def has_left(self, node: NodeId, now_ms: int, silence_max_ms: int) -> bool:
+        """Whether this incarnation was not connected whenever another process asked for it, for so long."""
+        if self.is_connected(node):
+            self.refused_since.pop(node.name, None)
+            return False
+        since = min(self.refused_since.get(node.name, now_ms), now_ms)  # a clock may go back
+        self.refused_since[node.name] = since
+        return now_ms - since >= silence_max_ms
 
     def missing_here(self, origin: NodeId, seq: int) -> int:
         """`MET` if nothing here need wait for this dot, `LOST` if it can never come, else the seq to wait for.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from causal.errors import ProtocolError
 from causal.ordering.counts import SharedClock
 from causal.ordering.dot import NodeId
-from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
-from causal.ordering.link import InboundLink, OutboundLink, Received
+from causal.ordering.frames import Base, SenderFrame, StableNumber
+from causal.ordering.link import InboundLink, Received
 from causal.ordering.stamp import NO_DOTS, Clock, Copy, Dots, count_of, each, joined_seqs, size_of
 
 
@@ -33,29 +33,24 @@ def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, d
             raise ProtocolError(f"{link.origin} asks about {dot}")
 
 
-def validate_welcome(link: OutboundLink, welcome: Welcome, *, gone: bool) -> None:
-    """Raise `ProtocolError` if another node answered than was dialled, or one that claims what was never sent.
+def validate_credit(link: InboundLink, copies: tuple[Copy, ...], messages_max: int, bytes_max: int) -> int:
+    """Raise `ProtocolError` if the sender has put more on the link than the receiver gave credit for.
 
-    `gone`: a later incarnation of whoever answered has been here.
+    Returns the new `link.bytes_most`. O(copies); what is unsettled is only looked through when so many bytes have
+    come since the last time that it could be too much.
     """
-    receiver = welcome.receiver
-    if link.connected:
-        raise ProtocolError(f"{link.peer} says Welcome twice on one stream")
-    if receiver.name != link.peer:
-        raise ProtocolError(f"dialled {link.peer}, but {receiver.name} answered: check the address in peers=")
-    claimed = max((welcome.received_to, *welcome.beyond, *welcome.unsettled))
-    if welcome.known and claimed > link.last_sent:
-        raise ProtocolError(f"{link.peer} claims to have received message {claimed}, which was never sent to it")
-    if gone:
-        raise ProtocolError(f"{receiver} answered, but a later incarnation of it has been here")
-
-
-def validate_credit(link: InboundLink, copies: tuple[Copy, ...], window_messages: int) -> None:
-    """Raise `ProtocolError` if the sender has put more on the link than the receiver gave credit for."""
-    if len(link.unsettled) + len(copies) > window_messages:
+    if len(link.unsettled) + len(copies) > messages_max:
         fresh = {copy.seq for copy in copies if copy.seq not in link.received}
-        if len(link.unsettled) + len(fresh) > window_messages:
-            raise ProtocolError(f"{link.origin} exceeds its credit of {window_messages} unsettled messages")
+        if len(link.unsettled) + len(fresh) > messages_max:
+            raise ProtocolError(f"{link.origin} exceeds its credit of {messages_max} unsettled messages")
+    bytes_most = link.bytes_most + sum([len(copy.payload) for copy in copies])
+    if bytes_most > bytes_max:
+        payloads = {seq: arrival.copy.payload for seq, arrival in link.unsettled.items()}
+        payloads |= {copy.seq: copy.payload for copy in copies if copy.seq not in link.received}
+        bytes_most = sum(map(len, payloads.values()))
+        if bytes_most > bytes_max and len(payloads) > 1:
+            raise ProtocolError(f"{link.origin} exceeds its credit of {bytes_max} bytes of unsettled messages")
+    return bytes_most
 
 
 def _validate_base(base: Base) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from zlib import crc32
 
 from causal.errors import CausalError, ClockDriftError
 from causal.ordering.dot import NodeId
@@ -31,7 +32,10 @@ from causal.testing.work import Draw, Work, number_of
 EPOCH_MS = 1_700_000_000_000
 THOROUGH = 4
 """In one seed of so many the invariants are checked after every step, in the others with every heartbeat."""
-MakeEngine = Callable[[NodeId, list[str], Callable[[str], Ordering], EngineConfig], Engine]
+SILENCE_MAX_MS = 30
+"""How long a process that is cut off keeps its name."""
+MakeEngine = Callable[..., Engine]
+"""As the constructor of `Engine`."""
 
 
 class Member:
@@ -46,8 +50,11 @@ class Member:
         draw: Draw,
         make_engine: MakeEngine,
         strict: bool,
+        place: str = "",
     ) -> None:
         self.name = name
+        self.place = place or name
+        """Under which the history knows it."""
         self.run = 0
         self.up = False
         self.incarnation = 0
@@ -62,7 +69,7 @@ class Member:
         self._figures = Figures(network.tally)
         self._make_engine = make_engine
         self._strict = strict
-        chooser = Random(f"{self._plan.seed} {name}")
+        chooser = Random(f"{self._plan.seed} {name}")  # a twin orders subjects as the first does
         self._unordered = frozenset(chooser.sample(SUBJECTS, self._plan.none_subjects))
         self.drift = network.random.randint(-self._plan.skew_ms, self._plan.skew_ms)
         self.start(EPOCH_MS)
@@ -83,14 +90,17 @@ class Member:
             window_bytes=plan.window_bytes,
             frame_messages=plan.frame_messages,
             garbage_after_ms=plan.garbage_after_ms,
+            silence_max_ms=SILENCE_MAX_MS,
         )
         me = NodeId(self.name, incarnation)
-        self.engine = self._make_engine(me, self.peers, self.ordering_of, config)
+        process = crc32(f"{self.place} {self.run}".encode())
+        self.engine = self._make_engine(me, self.peers, self.ordering_of, config, process=process)
         self._invariants = Invariants(self.engine)
         self._outbound: dict[str, Stream] = {}
         self._inbound: dict[NodeId, Stream] = {}
         self.work = Work(
             self.engine,
+            self.place,
             self.run,
             self._network,
             self._history,
@@ -110,16 +120,20 @@ class Member:
         peer = self._random.choice(self.peers)
         if self._network.faulty and (stray := self._network.dial(self, peer)) is not None:
             stray.late = self._random.randrange(300 * MS)
-            stray.down(Hello(sender=self.engine.me, receiver=peer))
+            stray.down(Hello(sender=self.engine.me, receiver=peer, process=self.engine.process))
             stray.tear(gently=True)
-        self.up = False
         self._network.tally["crash"] += 1
-        self._network.tear_all_of(self.name)
+        self.stop()
+
+    def stop(self) -> None:
+        """Be gone."""
+        self.up = False
+        self._network.tear_all_of(self)
 
     def restart(self, incarnation: int) -> None:
         """Come back without a store."""
         if not self.up:
-            self._history.crashed(self.name, incarnation)
+            self._history.crashed(self.name, incarnation, self.place)
             self.start(incarnation)
 
     def now_ms(self) -> int:
@@ -148,7 +162,7 @@ class Member:
             self._check_invariants()
         for arrival in self.engine.delivery.holdback:
             if not arrival.finished:
-                self._history.judge_held(self.name, number_of(arrival))
+                self._history.judge_held(self.place, number_of(arrival))
 
     def _check_invariants(self) -> None:
         for text in self._invariants.broken():
@@ -178,11 +192,15 @@ class Member:
         try:
             if isinstance(frame, Welcome):
                 output = self.engine.welcomed(peer, frame)
+                self._history.met(frame.receiver, stream.receiver.place)
             else:
                 output = self.engine.reported(peer, frame)
         except CausalError as error:
             if isinstance(frame, Welcome) and self.engine.settlement.is_gone(frame.receiver):
                 self._network.tally["answered by an incarnation that is gone"] += 1
+                stream.tear()
+            elif isinstance(frame, Welcome) and self.engine.settlement.is_twin(frame.receiver, frame.process):
+                self._network.tally["answered by another process"] += 1
                 stream.tear()
             else:
                 self._protest(stream, error)
@@ -199,8 +217,12 @@ class Member:
         if can_reincarnate(self.engine):
             self._reincarnate(later)
         else:
-            self.crash()
-            self._timeline.after(1 * MS, self.restart, later)
+            self.fenced(later)
+
+    def fenced(self, later: int) -> None:
+        """Another process has this node's name, and this one must start again to have it back."""
+        self.crash()
+        self._timeline.after(1 * MS, self.restart, later)
 
     def _reincarnate(self, incarnation: int) -> None:
         """This node's clock has gone back over its restart, and nobody has accepted it yet."""
@@ -213,7 +235,7 @@ class Member:
         reincarnate(self.engine, incarnation)
         self.incarnation = incarnation
         stamps = {seq: copy.stamp for link in self.engine.outbound.values() for seq, copy in link.outbox.items()}
-        self._history.renamed(former, self.engine.me, stamps)
+        self._history.renamed(former, self.engine.me, stamps, self.place)
         for peer in self.peers:
             self._soon(self._random.randrange(10 * MS), self._dial, peer)
 
@@ -254,9 +276,10 @@ class Member:
         self._check()
 
     def _greeted(self, stream: Stream, hello: Hello) -> None:
-        answer, output = self.engine.greeted(hello)
+        answer, output = self.engine.greeted(hello, self.now_ms())
         if isinstance(answer, Welcome):
-            self._history.heard(self.name, hello.sender)
+            self._history.heard(self.place, hello.sender)
+            self._history.met(hello.sender, stream.sender.place)
             former = self._inbound.get(hello.sender)
             self._inbound[hello.sender] = stream
             if former is not None:
@@ -282,7 +305,7 @@ class Member:
             self._hang_up(stream, origin, Refusal(code=RefusalCode.PROTOCOL, detail=str(error)))
             return
         if starts is not None:
-            self._history.stated(self.name, origin, starts.last, starts.unsettled)
+            self._history.stated(self.place, origin, starts.last, starts.unsettled, stream.sender.place)
         self._figures.arrived(self.engine, frame)
         self._take(output)
 

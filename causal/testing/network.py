@@ -49,6 +49,8 @@ class Endpoint(Protocol):
     """What the network knows of a node: its two ends of streams. `run` counts its starts."""
 
     name: str
+    place: str
+    """What tells it from another process with its name."""
     run: int
     up: bool
 
@@ -243,10 +245,10 @@ class Network:
         if self.streams:
             self.tear(self.random.choice(list(self.streams)))
 
-    def tear_all_of(self, name: str) -> None:
+    def tear_all_of(self, gone: Endpoint) -> None:
         """A node is gone: its streams break, in the middle of whatever they carried."""
         for stream in list(self.streams):
-            if name in (stream.sender.name, stream.receiver.name):
+            if gone in (stream.sender, stream.receiver):
                 stream.tear()
 
     def cut(self, one: str, other: str, duration: int) -> None:

@@ -58,6 +58,10 @@ class Plan:
     """Whether frames go through their real encoding."""
     heartbeat_ms: int
     garbage_after_ms: int
+    twin: bool = False
+    """Whether a second process with the name of the first node starts in the same millisecond."""
+    twin_listens: bool = False
+    """Whether the address of the first node leads to that process for a while."""
 
     @classmethod
     def of(cls, seed: int, **overrides: Any) -> Plan:
@@ -99,7 +103,11 @@ class Plan:
             heartbeat_ms=random.choice((20, 40, 80)),
             garbage_after_ms=random.choice((60, 200)),
         )
-        if not plan.crashes and not plan.lost and random.random() < 0.7:
+        unasked = not plan.crashes and not plan.lost and random.random() < 0.7
+        if random.random() < 0.1:
+            plan = replace(plan, twin=True, twin_listens=random.random() < 0.5)
+        plan = replace(plan, **overrides)
+        if unasked and not plan.twin and "garbage_after_ms" not in overrides:
             # Nobody is gone and no stable number gets lost, so contexts must get empty without any question.
             plan = replace(plan, garbage_after_ms=60_000)
-        return replace(plan, **overrides)
+        return plan

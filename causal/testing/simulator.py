@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -25,6 +27,7 @@ from causal.testing.history import History
 from causal.testing.member import MakeEngine, Member
 from causal.testing.network import MS, Network, Timeline
 from causal.testing.plan import SUBJECTS, Plan
+from causal.testing.twin import Twin
 
 SETTLE_MS = 20_000
 """How long a healed run may take until it is at rest, in ms of virtual time."""
@@ -44,9 +47,12 @@ EXPECTED = (
     "handler finds no room",
     "hello of a run that is over",
     "link cut",
+    "refused: name_taken",
     "refused: stale_incarnation",
     "send waits for room",
     "stream torn",
+    "twin fenced",
+    "twins both let in",
     # What is sent.
     "destination listed twice",
     "none in turn",
@@ -55,6 +61,7 @@ EXPECTED = (
     "sent to several",
     # What the engine does.
     "answered by an incarnation that is gone",
+    "answered by another process",
     "base with unsettled ones",
     "clock left out",
     "credit exhausted",
@@ -120,6 +127,10 @@ class Simulation:
             member = Member(name, peers, self.network, self.history, draw, make_engine, strict)
             self.members[name] = member
             self.network.endpoints[name] = member
+        self.twin: Twin | None = None
+        if plan.twin:
+            first, draw = self.members[names[0]], partial(self._handler_draws, names[0])
+            self.twin = Twin(first, self.network, self.history, draw, make_engine, strict)
         self._names = names
         self._sends_left = HANDLER_SENDS * plan.messages
 
@@ -157,6 +168,20 @@ class Simulation:
                 after(random.randrange(length), self._step_back)
         if plan.racing:
             after(random.randrange(length), self._race)
+        if self.twin is not None:
+            self._schedule_twin(self.twin, length)
+
+    def _schedule_twin(self, twin: Twin, length: int) -> None:
+        random, after = self.random, self.timeline.after
+        for _ in range(self.plan.messages // 2):
+            after(random.randrange(length), self._twin_sends, twin)
+        if self.plan.twin_listens:
+            begin = random.randrange(length)
+            after(begin, twin.listen)
+            after(random.randrange(begin, length), twin.listen_no_more)
+
+    def _twin_sends(self, twin: Twin) -> None:
+        twin.send(*self._draw(twin.name))
 
     def _client_sends(self) -> None:
         name = self.random.choice(self._names)
@@ -204,6 +229,8 @@ class Simulation:
 
     def _heal(self) -> None:
         self.network.heal()
+        if self.twin is not None:
+            self.twin.resolve()
 
     def _excused(self, origin: NodeId) -> bool:
         """Where not everybody sends to everybody, nobody may be left who could tell of an origin that is gone."""
@@ -228,42 +255,64 @@ def simulate(seed: int, **overrides: Any) -> Result:
     return Simulation(Plan.of(seed, **overrides)).run()
 
 
-def simulate_many(seeds: Iterable[int], jobs: int = 1, each: Callable[[Result], None] = lambda _: None) -> Result:
+def attempt(seed: int) -> Result:
+    """Run one seed; what a defect raises is a violation too, so that nobody has to look for its seed."""
+    try:
+        return simulate(seed)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is said with its seed
+        return Result(seed, [f"exception: {error!r}"])
+
+
+def simulate_many(
+    seeds: Iterable[int],
+    jobs: int = 1,
+    each: Callable[[Result], None] = lambda _: None,
+    *,
+    keep_going: bool = True,
+    run: Callable[[int], Result] = attempt,
+) -> Result:
     """Run many seeds; the sum of their tallies, and what was violated with the line that reproduces it.
 
-    `each` is told of every run as it ends, in no particular order.
+    `each` is told of every run as it ends, in no particular order. Without `keep_going` the first violation that is
+    found is the last. One job runs in this process.
     """
     total = Result(seed=-1)
-    # Not by fork: whoever calls may have threads.
-    with get_context("spawn").Pool(jobs) as pool:
-        for result in pool.imap_unordered(simulate, seeds, chunksize=10):
+    with ExitStack() as stack:
+        results: Iterable[Result] = map(run, seeds)
+        if jobs > 1:  # not by fork: whoever calls may have threads
+            results = stack.enter_context(get_context("spawn").Pool(jobs)).imap_unordered(run, seeds, chunksize=10)
+        for result in results:
             total.tally.update(result.tally)
+            total.digest ^= result.digest
             if result.violations:
                 total.violations.append(f"{reproduction(result.seed)}   # {result.violations[0]}")
-            total.digest ^= result.digest
             each(result)
+            if result.violations and not keep_going:
+                break
     return total
 
 
-def simulate_visibly(seeds: range, jobs: int) -> Result:
+def simulate_visibly(seeds: range, jobs: int, *, keep_going: bool) -> Result:
     """`simulate_many` with a progress bar on standard error, and each violation as it is found."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    shown = TextColumn("{task.fields[violations]} violations")
+    shown = TextColumn("{task.fields[rate]:.0f} seeds/s  {task.fields[violations]} violations")
     with Progress(*columns, shown, console=Console(stderr=True)) as progress:
-        task = progress.add_task("seeds", total=len(seeds), violations=0)
-        found = 0
+        task = progress.add_task("seeds", total=len(seeds), rate=0.0, violations=0)
+        began, done, found = time.monotonic(), 0, 0
 
         def each(result: Result) -> None:
-            nonlocal found
+            nonlocal done, found
+            done += 1
             if result.violations:
                 found += 1
                 progress.console.print(f"{reproduction(result.seed)}   # {result.violations[0]}", markup=False)
-            progress.update(task, advance=1, violations=found)
+            rate = done / max(time.monotonic() - began, 1e-3)
+            progress.update(task, advance=1, rate=rate, violations=found)
 
-        return simulate_many(seeds, jobs, each)
+        return simulate_many(seeds, jobs, each, keep_going=keep_going)
 
 
 def silent_figures(tally: Counter[str]) -> list[str]:
@@ -277,28 +326,43 @@ def reproduction(seed: int) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """The command line. Exit code 1 for a violation, or many seeds that leave a fault or a rule unused."""
     parser = argparse.ArgumentParser(prog="python -m causal.testing.simulator", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this seed and tell all about it")
-    parser.add_argument("--seeds", default="0:200", help="run these, first:end (default: %(default)s)")
+    parser.add_argument("--seeds", type=_seeds, default="0:200", help="run these, first:end (default: %(default)s)")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
     cores = os.cpu_count() or 1
     parser.add_argument("--jobs", type=int, default=cores, help="processes (default: the cores, %(default)s)")
     options = parser.parse_args(arguments)
+    never: list[str] = []
     if options.seed is not None:
         result = simulate(options.seed)
         print(Plan.of(options.seed))
     else:
-        first, end = map(int, options.seeds.split(":"))
-        result = simulate_visibly(range(first, end), options.jobs)
+        result = simulate_visibly(options.seeds, options.jobs, keep_going=options.keep_going)
+        if result.violations and not options.keep_going:
+            print("stopped at the first seed that fails; --keep-going goes on")
+        else:
+            never = silent_figures(result.tally)
     for name, count in sorted(result.tally.items()):
         print(f"{count:10}  {name}")
     for violation in result.violations:
         print(violation)
-    never = silent_figures(result.tally) if options.seed is None else []
     if never:
         print(f"never happened: {', '.join(never)}")
     print(f"{len(result.violations)} violations")
     return 1 if result.violations or never else 0
+
+
+def _seeds(text: str) -> range:
+    first, _, end = text.partition(":")
+    try:
+        seeds = range(int(first), int(end))
+    except ValueError:
+        seeds = range(0)
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not first:end with at least one seed, such as 0:100000")
+    return seeds
 
 
 if __name__ == "__main__":

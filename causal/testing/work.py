@@ -34,6 +34,7 @@ class Work:
     def __init__(
         self,
         engine: Engine,
+        place: str,
         run: int,
         network: Network,
         history: History,
@@ -45,6 +46,7 @@ class Work:
     ) -> None:
         self._engine = engine
         self._name = engine.me.name
+        self._place = place
         self._run = run
         self._network = network
         self._plan = network.plan
@@ -76,7 +78,7 @@ class Work:
         destinations = tuple(dict.fromkeys(to))
         other = next((name for name in destinations if name != self._name), None)
         stamp = (output.received[0].copy if other is None else engine.outbound[other].outbox[dot.seq]).stamp
-        self._history.sent(dot, self._run, destinations, subject, stamp)
+        self._history.sent(dot, self._run, destinations, subject, stamp, self._place)
         self._figures.sent(to, self._name, stamp)
         self._take(output)
         return True
@@ -84,7 +86,7 @@ class Work:
     def take(self, output: Output) -> None:
         """What has come in, what may be handled, what is settled."""
         for arrival in output.received:
-            self._history.received(self._name, number_of(arrival))
+            self._history.received(self._place, number_of(arrival))
             told = self._history.destinations(arrival.waits_for) if arrival.waits_for is not None else ()
             self._figures.received(self._engine, arrival, sibling=arrival.origin.name in told)
             if self._network.faulty and self._random.random() < self._plan.dropped:
@@ -92,7 +94,7 @@ class Work:
         self._figures.ready(output)
         self._ready.extend(arrival for arrival in output.ready if not arrival.finished)
         for dot in output.settled:
-            self._history.judge_settled(dot)
+            self._history.judge_settled(dot, self._place)
         self._begin()
 
     def _begin(self) -> None:
@@ -108,8 +110,8 @@ class Work:
             return
         if attempt == 1:
             self._figures.started(arrival)
-            self._history.named(self._name, arrival.lost)
-        self._history.started(self._name, number_of(arrival), ordered=arrival.verdict.ordered)
+            self._history.named(self._place, arrival.lost)
+        self._history.started(self._place, number_of(arrival), ordered=arrival.verdict.ordered)
         self._running.add(arrival)
         duration = self._random.randint(0, self._plan.handler_ms * MS)
         sends = self._random.choice((1, 1, 2)) if self._random.random() < self._plan.chain else 0
@@ -130,7 +132,7 @@ class Work:
         self._running.remove(arrival)
         if failing:
             self._network.tally["handler failed"] += 1
-            self._history.failed(self._name, number_of(arrival))
+            self._history.failed(self._place, number_of(arrival))
             self._soon(self._random.randrange(20 * MS), self._handle, arrival, attempt + 1)
         else:
             self._finish(arrival)
@@ -146,7 +148,7 @@ class Work:
         self._finish(arrival)
 
     def _finish(self, arrival: Arrival) -> None:
-        self._history.finished(self._name, number_of(arrival))
+        self._history.finished(self._place, number_of(arrival))
         output = self._engine.finish(arrival)
         self._figures.finished(arrival)
         self._take(output)

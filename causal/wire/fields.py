@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.wire.intern import ReadOrigins, WrittenOrigins, checked_count
-from causal.wire.limits import NUMBER_END, PAIRS_MAX, SEQS_MAX
+from causal.wire.limits import NUMBER_END, PAIRS_MAX, PROCESS_END, SEQS_MAX
 
 Parsed = TypeVar("Parsed", bound=Message)
 
@@ -28,6 +28,13 @@ def checked_number(number: int, what: str, *, least: int = 1) -> int:
     if not least <= number < NUMBER_END:
         raise ProtocolError(f"{what} is {number}: it must be from {least} and below 2^53")
     return number
+
+
+def checked_process(process: int) -> int:
+    """The number of a process, below 2^63. Raises `ProtocolError`."""
+    if process >= PROCESS_END:
+        raise ProtocolError(f"a process is {process}: it must be below 2^63")
+    return process
 
 
 def read_seqs(seqs: Sequence[int], what: str, *, least: int = 1, most: int = NUMBER_END - 1) -> tuple[int, ...]:

@@ -16,6 +16,9 @@ NUMBER_END = 2**53
 TIMESTAMP_END = 2**64
 """Timestamps are below it: 48 bits of milliseconds and 16 of a counter."""
 
+PROCESS_END = 2**63
+"""Numbers of processes are below it: any language has room for them."""
+
 ROWS_MAX = 4_096
 """Messages in a frame. The sender's batches end near 512: more costs latency and gains nothing."""
 

@@ -10,7 +10,15 @@ from itertools import chain
 from causal.errors import ProtocolError
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import ReceiverFrame, ReceiverToSender, Refusal, RefusalCode, Welcome
-from causal.wire.fields import checked_number, parse, read_dots, read_origin_pairs, read_seqs, write_dots
+from causal.wire.fields import (
+    checked_number,
+    checked_process,
+    parse,
+    read_dots,
+    read_origin_pairs,
+    read_seqs,
+    write_dots,
+)
 from causal.wire.intern import ReadOrigins, WrittenOrigins, checked_count, origin_of
 from causal.wire.limits import DETAIL_CHARS_MAX, SEQS_MAX
 from causal.wire.v1 import frames_pb2 as pb
@@ -22,6 +30,7 @@ _CODES = {
     RefusalCode.PROTOCOL: pb.Refusal.PROTOCOL,
     RefusalCode.CLOCK_DRIFT: pb.Refusal.CLOCK_DRIFT,
     RefusalCode.VERSION: pb.Refusal.VERSION,
+    RefusalCode.NAME_TAKEN: pb.Refusal.NAME_TAKEN,
 }
 _CODES_READ: dict[int, RefusalCode] = {number: code for code, number in _CODES.items()}
 
@@ -58,6 +67,7 @@ class ReceiverEncoder:
             unsettled=welcome.unsettled,
             window_messages=welcome.window_messages,
             window_bytes=welcome.window_bytes,
+            process=welcome.process,
         )
         return pb.ReceiverToSender(welcome=written).SerializeToString()
 
@@ -114,6 +124,7 @@ class ReceiverDecoder:
             unsettled=read_seqs(welcome.unsettled, "unsettled"),
             window_messages=checked_number(welcome.window_messages, "window_messages", least=0),
             window_bytes=checked_number(welcome.window_bytes, "window_bytes", least=0),
+            process=checked_process(welcome.process),
         )
 
     def _read_frame(self, frame: pb.ReceiverFrame) -> ReceiverFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from causal.errors import ProtocolError
 from causal.ordering.frames import Base, Hello, SenderFrame, SenderToReceiver
 from causal.wire.columns import read_copies, write_copies
-from causal.wire.fields import checked_number, parse, read_dots, read_seqs, write_dots
+from causal.wire.fields import checked_number, checked_process, parse, read_dots, read_seqs, write_dots
 from causal.wire.intern import (
     ReadNames,
     ReadOrigins,
@@ -42,7 +42,12 @@ class SenderEncoder:
         if isinstance(frame, Hello):
             assert self._origins is None, "Hello comes once in a stream"
             self._origins = WrittenOrigins(frame.sender)
-            hello = pb.Hello(version=PROTOCOL_VERSION, sender=origin_of(frame.sender, 0), receiver=frame.receiver)
+            hello = pb.Hello(
+                version=PROTOCOL_VERSION,
+                sender=origin_of(frame.sender, 0),
+                receiver=frame.receiver,
+                process=frame.process,
+            )
             return pb.SenderToReceiver(hello=hello).SerializeToString()
         return self._encode_frame(frame)
 
@@ -109,8 +114,9 @@ class SenderDecoder:
         if hello.sender.index != 0:
             raise ProtocolError(f"the sender has index {hello.sender.index} in Hello, not 0")
         receiver = checked_name(hello.receiver)
+        process = checked_process(hello.process)
         self._origins.define([hello.sender])
-        return Hello(sender=self._origins[0], receiver=receiver)
+        return Hello(sender=self._origins[0], receiver=receiver, process=process)
 
     def _read_frame(self, frame: pb.SenderFrame) -> SenderFrame:
         if not self._origins:

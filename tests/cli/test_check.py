@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +139,39 @@ def test_check_unusable_file_exits_2_with_the_reason_on_stderr(
     assert run.stdout == ""
     assert reason in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("fifo", "is a pipe"), ("folder", "is a directory"), ("device", "is a device")]
+)
+def test_check_of_what_is_no_regular_file_is_refused_and_waits_for_nobody(
+    causal: Causal, good: list[Path], tmp_path: Path, kind: str, words: str
+) -> None:
+    path = tmp_path / "other"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path = Path(os.devnull)
+    run = causal("check", *good, path)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert f"unusable: {path} {words}" in run.stderr
+    assert "name the trace files that the nodes wrote" in run.stderr
+
+
+def test_check_excused_pairs_says_what_is_counted_and_in_how_many_deliveries(causal: Causal, tmp_path: Path) -> None:
+    told = triangle().send("S2/1/2", "S4").handle("S4", "S2/1/2").send("S4/1/1", "S3").send("S4/1/2", "S3")
+    told.deliver("S3", "S4/1/1", verdict="lost", missing=("S2/1/1",)).settle("S3", "S4/1/1").handle("S3", "S4/1/2")
+    run = causal("check", *write(tmp_path, told), "--show", "3", COLUMNS="120")
+    assert run.returncode == 0
+    assert re.search(r"excused +│ +4 +│ pairs out of order, in 2 deliveries", run.stdout)
+    assert "4 pairs excused, in 2 deliveries: a delivery and a predecessor that was not settled there" in run.stdout
+    assert "  at S3: S4/1/1 without S2/1/1\n" in run.stdout
+    assert "… and 1 more (--show N)" in run.stdout
+    assert (
+        "PROVED: 4 deliveries, none before a message that causally precedes it, but for 4 excused pairs (" in run.stdout
+    )
 
 
 def test_check_trace_of_the_sender_left_out_names_it(causal: Causal, good: list[Path]) -> None:

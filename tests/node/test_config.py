@@ -61,6 +61,12 @@ def test_peer_address_of_a_bad_form_is_refused(address: Any) -> None:
         ({"store": "sqlite:///s.db"}, "store='sqlite:///s.db' is not known; this version has store='memory:'"),
         ({"scope": "context"}, "scope='context' is not known; this version has scope='process'"),
         ({"peers": {"S1": "127.0.0.1:7001"}}, "peers= names S1 itself"),
+        ({"peers": ["S2"]}, "peers=['S2'] must map names to addresses, such as {'S2': '127.0.0.1:7002'}"),
+        ({"peers": "S2=127.0.0.1:7002"}, "peers='S2=127.0.0.1:7002' must map names to addresses"),
+        ({"peers": 0}, "peers=0 must map names to addresses"),
+        ({"trace": 5}, "trace=5 must be the path of a file"),
+        ({"trace": b"s1.jsonl"}, "trace=b's1.jsonl' must be the path of a file"),
+        ({"insecure": "false"}, "insecure='false' must be True or False"),
     ],
 )
 def test_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], text: str) -> None:
@@ -80,6 +86,14 @@ def test_f4_name_that_cannot_be_carried_is_refused_for_the_node_and_for_a_peer(n
 def test_unknown_setting_is_refused_with_the_known_ones() -> None:
     with pytest.raises(TypeError, match="no setting heartbeat; settings: name, listen, peers"):
         Node("S1", heartbeat=1)
+
+
+def test_peers_are_those_that_were_given_whatever_becomes_of_the_mapping() -> None:
+    peers = {"S2": "127.0.0.1:7002"}
+    node = Node("S1", peers=peers)
+    peers.clear()
+    assert node.config.peers == {"S2": "127.0.0.1:7002"}
+    assert Node("S1", peers=None).config.peers == {}
 
 
 def test_trace_may_be_a_path() -> None:

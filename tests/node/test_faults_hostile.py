@@ -1,4 +1,4 @@
-"""Twins, floods and poison: a typed refusal, a bounded cost, and nobody else is affected."""
+"""Floods and poison: a typed refusal, a bounded cost, and nobody else is affected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from causal import BodyError, Node, TransportError
+from causal import BodyError, TransportError
 from causal.errors import ProtocolError
 from causal.node import inbound, payload
 from causal.node.payload import ELEMENTS_MAX, decode_payload, encode_payload
@@ -19,7 +19,7 @@ from causal.ordering.dot import NodeId
 from causal.ordering.frames import Refusal, RefusalCode, Welcome
 from causal.ordering.stamp import Copy
 from causal.testing.cluster import Cluster
-from tests.node.support import Collector, Gate, RawSender, out, quick, until
+from tests.node.support import Collector, Gate, RawSender, quick, until
 
 
 async def refusal_of(sender: RawSender) -> Refusal:
@@ -32,68 +32,6 @@ async def refusal_of(sender: RawSender) -> Refusal:
 async def answers_others(cluster: Cluster) -> None:
     s1 = cluster.nodes["S1"]
     await s1.settled(await s1.send("S2", "alive"), timeout=5)
-
-
-def twin_of(cluster: Cluster, **settings: Any) -> Node:
-    """Another process with the name S1, on another machine of the same network."""
-    twin = quick("S1", **settings)
-    config = cluster._configs["S1"]
-    twin.join(cluster._network.transport("S1"), Node("S1", peers=config.peers, **settings).config, cluster.trace)
-    return twin
-
-
-# -- two processes with one name -------------------------------------------------------------------------------
-
-
-async def test_b6_c6_earlier_of_two_processes_with_one_name_is_refused_and_says_which_one_runs(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """The later start takes over at the peers. Nobody flaps, and what each had accepted is handled once."""
-    s1, s2 = quick("S1", drain_timeout=0), quick("S2", drain_timeout=0)
-    got = Collector(s2)
-    async with Cluster(s1, s2) as cluster:
-        await s1.settled(await s1.send("S2", "a", "first"), timeout=5)
-        twin = twin_of(cluster, drain_timeout=1.0)
-        async with twin:
-            await twin.settled(await twin.send("S2", "a", "twin"), timeout=5)
-            await until(lambda: out(s1, "S2")["attempts"] > 5, "attempts that are all refused")
-            error = out(s1, "S2")["error"]
-            assert "another process has the name S1" in error
-            assert f"as incarnation {twin.incarnation}, later than {s1.incarnation}" in error
-            assert error.removeprefix("stale_incarnation: ") in s2.status()["links"]["in"]["S1"]["error"]
-            await s1.send("S2", "a", "never")
-            await twin.settled(await twin.send("S2", "a", "twin again"), timeout=5)
-            assert out(twin, "S2")["attempts"] == 0
-            assert out(s1, "S2")["state"] == "connecting"
-        await until(lambda: "has been here" in out(s1, "S2")["error"])  # accepted once, it cannot take another
-        assert cluster.check().violation_count == 0
-    said = [
-        record.getMessage() for record in caplog.records if "another process has the name S1" in record.getMessage()
-    ]
-    assert [text.split(":")[0] for text in said].count("link from S1") == 1
-    assert len(said) == 2  # once at each end, however many attempts
-    assert got.bodies == ["first", "twin", "twin again"]
-
-
-async def test_b6_process_that_nobody_accepted_drives_no_living_twin_out_and_takes_over_after_it() -> None:
-    s1, s2 = quick("S1"), quick("S2")
-    got = Collector(s2)
-    async with Cluster(s1, s2) as cluster:
-        cluster.cut("S1", "S2")
-        await s1.send("S2", "a", "waits")
-        later = twin_of(cluster)
-        async with later:
-            later._transport.name = "the twin"  # type: ignore[union-attr]  # its way to S2 is not cut
-            await later.settled(await later.send("S2", "a", "twin"), timeout=5)
-            former = s1.incarnation
-            cluster.heal("S1", "S2")
-            await until(lambda: out(s1, "S2")["attempts"] > 5 and "another process" in str(out(s1, "S2")["error"]))
-            assert s1.incarnation == former < later.incarnation
-            await later.settled(await later.send("S2", "a", "twin again"), timeout=5)
-        await s1.settled(timeout=5)
-        assert s1.incarnation > later._core.me.incarnation  # type: ignore[union-attr]
-        cluster.check()
-    assert got.bodies == ["twin", "twin again", "waits"]
 
 
 # -- poison ----------------------------------------------------------------------------------------------------

@@ -73,6 +73,14 @@ def test_handler_object_with_an_async_call_is_accepted() -> None:
     quick("S1").on("a")(Callable())
 
 
+def test_handler_registered_without_a_pattern_is_refused_and_not_swallowed() -> None:
+    s1 = quick("S1")
+    with pytest.raises(SubjectError, match=r"a pattern is a str such as 'order\.paid', not function"):
+
+        @s1.on  # type: ignore[arg-type]
+        async def handle(message: Message) -> None: ...
+
+
 @pytest.mark.parametrize("pattern", ["", "a..b", "a.>.b", "a*", "a b"])
 def test_handler_for_a_bad_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(SubjectError):

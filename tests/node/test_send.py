@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,50 @@ async def test_send_of_a_bad_subject_is_refused_and_sends_nothing(subject: str) 
         with pytest.raises(SubjectError):
             await s1.send("S2", subject)
         assert not cluster.trace.events
+
+
+@pytest.mark.parametrize("to", [None, 5, [1], ["S2", None], b"S2", [["S2"]], {"S2": 1}.items()])
+async def test_send_to_what_is_no_name_says_so_and_sends_nothing(to: Any) -> None:
+    s1, s2 = quick("S1"), quick("S2")
+    async with Cluster(s1, s2) as cluster:
+        with pytest.raises(TypeError, match=r"takes the name of a node or several names, not the .*send\('S2', …\)"):
+            await s1.send(to, "a")
+        assert not cluster.trace.events
+
+
+async def test_send_to_nobody_is_refused_with_the_known() -> None:
+    s1 = quick("S1")
+    async with Cluster(s1):
+        with pytest.raises(UnknownDestinationError, match="no destination was named; known peers: S1"):
+            await s1.send([], "a")
+
+
+@pytest.mark.parametrize("timeout", ["5", [5], object()])
+async def test_timeout_that_is_no_number_is_refused_before_anything_is_sent(timeout: Any) -> None:
+    s1 = quick("S1")
+    async with Cluster(s1) as cluster:
+        for call in (lambda: s1.send("S1", "a", timeout=timeout), lambda: s1.settled(timeout=timeout)):
+            with pytest.raises(TypeError, match="timeout is a number of seconds, or None"):
+                await call()
+        assert not cluster.trace.events
+
+
+@pytest.mark.parametrize(
+    ("dot", "fix"),
+    [
+        ("S1/1/1", r"the str 'S1/1/1': Dot.parse\(…\) reads one"),
+        (None, r"the NoneType None: settled\(dot\), or settled\(\) for everything sent so far"),
+        (5, r"settled\(timeout=5\) says how long"),
+        (("S1", 1, 1), r"settled\(\*dots\)"),
+        ([Dot("S1", 1, 1)], r"settled\(\*dots\)"),
+        (["x" * 100], r"x…: settled\(\*dots\)"),
+    ],
+)
+async def test_settled_of_what_is_no_dot_says_what_to_do(dot: Any, fix: str) -> None:
+    s1 = quick("S1")
+    async with Cluster(s1):
+        with pytest.raises(TypeError, match=rf"settled\(\) takes dots as send\(\) returns them, not .*{fix}"):
+            await s1.settled(dot)
 
 
 async def test_a21_self_send_and_destination_listed_twice_deliver_once_each() -> None:

@@ -166,14 +166,15 @@ def test_check_verdict_names_what_is_missing_excuses_it_and_its_past() -> None:
     report = check(told.deliver("S3", "S4/1/1", verdict="lost", missing=("S2/1/1",)).events)
     assert report.proved
     assert {(each.earlier, each.later) for each in report.excused} == {("S1/1/1", "S4/1/1"), ("S2/1/1", "S4/1/1")}
-    assert report.excused_count == 2
+    assert (report.excused_count, report.excused_deliveries) == (2, 1)
+    assert report.describe().endswith("causally precedes it, but for 2 pairs that a verdict excuses")
 
 
 def test_check_verdict_names_another_message_excuses_nothing_after_it() -> None:
     told = lost_in_the_middle().deliver("S3", "S4/1/1", verdict="lost", missing=("S1/1/1",))
     report = check(told.events)
     assert pairs(report) == [("S3", "S2/1/1", "S4/1/1")]
-    assert report.excused_count == 1
+    assert (report.excused_count, report.excused_deliveries, report.early_deliveries) == (1, 1, 1)
 
 
 def test_check_verdict_after_the_delivery_excuses_nothing_before() -> None:
@@ -314,7 +315,8 @@ def test_report_to_dict_has_the_documented_keys() -> None:
         "proved", "declared", "nodes", "incarnations", "events", "messages", "copies", "deliveries", "retries",
         "duplicates", "dropped", "held", "hold_median_ms", "hold_p99_ms", "hold_max_ms", "held_needlessly",
         "needless_ms", "concurrency", "beyond_ready_measured", "beyond_ready_p99_ms", "beyond_ready_max_ms",
-        "violations", "early_deliveries", "excused", "doubled", "misdelivered", "unsettled", "examples", "warnings",
+        "violations", "early_deliveries", "excused", "excused_deliveries", "doubled", "misdelivered", "unsettled",
+        "examples", "warnings",
     }  # fmt: skip
     assert set(report["examples"]) == {"violations", "excused", "doubled", "misdelivered", "unsettled"}
     assert report["violations"] == 1

@@ -38,6 +38,8 @@ def test_checker_random_histories_agrees_with_its_slow_twin(trust: float, declar
         excused = {(each.node, each.incarnation, each.earlier, each.later) for each in report.excused}
         assert excused == judgement.excused, where
         assert report.excused_count == len(judgement.excused), where
+        late = {(node, incarnation, later) for node, incarnation, _, later in judgement.excused}
+        assert report.excused_deliveries == len(late), where
         assert report.doubled_count == len(judgement.doubled), where
         assert report.misdelivered_count == len(judgement.misdelivered), where
         assert {(each.id, each.node) for each in report.unsettled} == judgement.unsettled, where

@@ -148,7 +148,7 @@ class Net:
 
     def connect(self, sender: str, receiver: str) -> Welcome:
         """A new stream, in place of the present one if there is one."""
-        answer, output = self[receiver].engine.greeted(self[sender].engine.hello(receiver))
+        answer, output = self[receiver].engine.greeted(self[sender].engine.hello(receiver), self.now_ms)
         self[receiver].note(output)
         assert isinstance(answer, Welcome), answer
         self[sender].note(self[sender].engine.welcomed(receiver, answer))
@@ -157,7 +157,7 @@ class Net:
 
     def refuse_as(self, sender: NodeId, receiver: str) -> Refusal:
         """Dial as this member and expect to be refused."""
-        answer, output = self[receiver].engine.greeted(Hello(sender=sender, receiver=receiver))
+        answer, output = self[receiver].engine.greeted(Hello(sender=sender, receiver=receiver), self.now_ms)
         assert isinstance(answer, Refusal), answer
         assert output == Output()
         return answer

@@ -37,7 +37,7 @@ def test_send_to_a_peer_that_is_down_is_accepted_and_asks_for_no_stream() -> Non
     dot, output = net["S1"].engine.send(("S2",), "s", b"", START_MS)
     assert output == Output()
     assert net["S1"].engine.unsettled == [dot]
-    welcome, _ = net["S2"].engine.greeted(net["S1"].engine.hello("S2"))
+    welcome, _ = net["S2"].engine.greeted(net["S1"].engine.hello("S2"), START_MS)
     assert isinstance(welcome, Welcome)
     assert net["S1"].engine.welcomed("S2", welcome).transmit == {"S2"}
 

@@ -118,7 +118,7 @@ def test_b10_frame_on_an_old_stream_that_nobody_has_noticed_to_be_broken_is_igno
     s2.handle(dot)
     s1.send("S2")
     (late,) = net.take("S1", "S2")
-    answer, _ = s2.engine.greeted(Hello(sender=NodeId("S1", 2), receiver="S2"))
+    answer, _ = s2.engine.greeted(Hello(sender=NodeId("S1", 2), receiver="S2"), net.now_ms)
     assert isinstance(answer, Welcome)
     with unchanged(s2.engine):
         s2.engine.arrived(s1.me, late, net.now_ms)
@@ -388,6 +388,7 @@ def test_f8_stale_incarnation_is_refused_and_told_the_latest() -> None:
     old = net["S1"].me
     net.restart("S1")
     net.connect("S1", "S2")
+    net.cut("S1", "S2")
     with unchanged(net["S2"].engine):
         refusal = net.refuse_as(old, "S2")
     assert (refusal.code, refusal.incarnation) == (RefusalCode.STALE_INCARNATION, 2)
@@ -404,7 +405,7 @@ def test_g1_node_that_dials_under_the_receivers_own_name_is_refused() -> None:
 def test_node_dialled_under_another_name_refuses_and_says_its_own() -> None:
     net = Net("S1", "S2")
     with unchanged(net["S2"].engine):
-        answer, _ = net["S2"].engine.greeted(Hello(sender=NodeId("S1", 1), receiver="S9"))
+        answer, _ = net["S2"].engine.greeted(Hello(sender=NodeId("S1", 1), receiver="S9"), net.now_ms)
     assert getattr(answer, "code", None) is RefusalCode.WRONG_RECEIVER
     assert "this node is S2, not S9" in str(answer)
 

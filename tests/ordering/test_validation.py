@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from causal.errors import ClockDriftError, ProtocolError
-from causal.ordering import Dot, EngineConfig, NodeId
-from causal.ordering.frames import Base, SenderFrame, StableNumber
+from causal.ordering import Arrival, Dot, EngineConfig, NodeId
+from causal.ordering.frames import Base, Hello, SenderFrame, StableNumber
 from causal.ordering.stamp import Copy, Dots, Stamp
 from tests.ordering.links import START_MS, Net, Station, copy_of, refused, stamp
 
@@ -30,7 +31,7 @@ def net() -> Net:
 
 
 def arrives(station: Station, *copies: Copy, number: int = 3) -> None:
-    station.engine.arrived(S1, SenderFrame(number=number, copies=copies), START_MS)
+    station.note(station.engine.arrived(S1, SenderFrame(number=number, copies=copies), START_MS))
 
 
 BAD_STAMPS: Mapping[str, tuple[int, Stamp, str]] = {
@@ -187,6 +188,71 @@ def test_sender_that_exceeds_its_credit_is_refused_and_a_duplicate_does_not_coun
     arrives(s2, copy_of(2, 1), copy_of(1), copy_of(2, 1))
     with refused(s2.engine, ProtocolError, "exceeds its credit of 2"):
         arrives(s2, copy_of(1), copy_of(3, 2))
+
+
+@pytest.fixture
+def narrow() -> Station:
+    """S2 gives S1 credit for ten bytes, and has eight of them held."""
+    s2 = Net("S1", "S2", config=EngineConfig(window_bytes=10))["S2"]
+    held = stamp(0, after={S3: 1})
+    arrives(s2, Copy(1, held, "s", bytes(5)), copy_of(2, 1, bytes(3)), number=2)
+    return s2
+
+
+def test_g12_sender_that_exceeds_its_credit_of_bytes_is_refused_and_a_duplicate_does_not_count(
+    narrow: Station,
+) -> None:
+    again = Copy(1, stamp(0, after={S3: 1}), "s", bytes(5))
+    for _ in range(3):
+        arrives(narrow, again)
+    arrives(narrow, again, copy_of(3, 2, bytes(2)), copy_of(3, 2, bytes(2)))
+    for too_much in ((copy_of(4, 3, bytes(1)),), (again, copy_of(4, 3), copy_of(5, 4, bytes(1)))):
+        with refused(narrow.engine, ProtocolError, "exceeds its credit of 10 bytes"):
+            arrives(narrow, *too_much)
+    arrives(narrow, copy_of(4, 3, b""))
+    assert set(narrow.engine.settlement.inbound[S1].unsettled) == {1, 2, 3, 4}
+
+
+def test_credit_of_bytes_is_there_again_for_what_is_settled_and_for_one_message_of_any_size(narrow: Station) -> None:
+    narrow.handle(Dot("S1", 1, 2))
+    arrives(narrow, copy_of(3, 2, bytes(5)))
+    with refused(narrow.engine, ProtocolError, "exceeds its credit of 10 bytes"):
+        arrives(narrow, copy_of(4, 3, bytes(1)))
+    narrow.drop(Dot("S1", 1, 1))
+    narrow.handle(Dot("S1", 1, 3))
+    link = narrow.engine.settlement.inbound[S1]
+    assert set(link.unsettled) == {1}, "dropped, and not in turn: it still takes its place"
+    with refused(narrow.engine, ProtocolError, "exceeds its credit of 10 bytes"):
+        arrives(narrow, copy_of(4, 3, bytes(6)))
+    narrow.engine.greeted(Hello(sender=S1, receiver="S2"), START_MS)  # a new stream gives no more
+    with refused(narrow.engine, ProtocolError, "exceeds its credit of 10 bytes"):
+        arrives(narrow, copy_of(4, 3, bytes(6)), number=1)
+
+
+def test_one_message_larger_than_all_the_credit_of_bytes_is_taken_alone() -> None:
+    s2 = Net("S1", "S2", config=EngineConfig(window_bytes=10))["S2"]
+    with refused(s2.engine, ProtocolError, "exceeds its credit of 10 bytes"):
+        arrives(s2, copy_of(1, 0, bytes(50)), copy_of(2, 1), number=2)
+    arrives(s2, copy_of(1, 0, bytes(50)), number=2)
+    s2.handle(Dot("S1", 1, 1))
+    arrives(s2, copy_of(2, 1, bytes(50)))
+    assert set(s2.engine.settlement.inbound[S1].unsettled) == {2}
+
+
+class Unlooked(dict[int, Arrival]):
+    """Messages that are not looked through one by one."""
+
+    def items(self) -> Any:
+        raise AssertionError("looked through without need")
+
+
+def test_credit_of_bytes_looks_through_what_is_unsettled_only_when_it_could_be_too_much(narrow: Station) -> None:
+    link = narrow.engine.settlement.inbound[S1]
+    link.unsettled = Unlooked(link.unsettled)
+    for seq in range(3, 40):
+        arrives(narrow, copy_of(seq, seq - 1))
+    with pytest.raises(AssertionError, match="without need"):
+        arrives(narrow, copy_of(40, 39, bytes(3)))
 
 
 def test_own_name_claimed_as_destination_of_anothers_dots_never_counts_as_sent(net: Net) -> None:

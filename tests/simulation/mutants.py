@@ -19,7 +19,8 @@ from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
-from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
+from causal.ordering.frames import Base, Refusal, SenderFrame, StableNumber, Welcome
+from causal.ordering.greeting import refusal_of, validate_welcome
 from causal.ordering.holdback import Arrival, HoldBackQueue
 from causal.ordering.link import InboundLink, OutboundLink, Received
 from causal.ordering.output import EngineConfig, Output
@@ -167,8 +168,10 @@ def settle_out_of_turn(delivery: Delivery, arrival: Arrival, output: Output) -> 
 def reuses_dots_after_a_restart() -> Iterator[None]:
     true = Engine.__init__
 
-    def init(self: Engine, me: NodeId, peers: Any, ordering_of: Any, config: EngineConfig | None = None) -> None:
-        true(self, NodeId(me.name, EPOCH_MS), peers, ordering_of, config)
+    def init(
+        self: Engine, me: NodeId, peers: Any, ordering_of: Any, config: EngineConfig | None = None, *, process: int = 0
+    ) -> None:
+        true(self, NodeId(me.name, EPOCH_MS), peers, ordering_of, config)  # and as one process, or it is let in nowhere
 
     with patch.object(Engine, "__init__", init):
         yield
@@ -287,6 +290,30 @@ def waits_for_handlers_of_none_messages() -> Iterator[None]:
         return seq if waits else true(self, origin, seq)
 
     with patch.object(Settlement, "missing_here", missing_here):
+        yield
+
+
+@mutant
+def lets_in_another_process_of_an_incarnation() -> Iterator[None]:
+    true = refusal_of
+
+    def refusal(*arguments: Any) -> Refusal | None:
+        with patch.object(Settlement, "is_twin", lambda *_: False):
+            return true(*arguments)
+
+    with patch.object(engine_module, "refusal_of", refusal):
+        yield
+
+
+@mutant
+def believes_another_process_of_a_receiver() -> Iterator[None]:
+    true = validate_welcome
+
+    def validate(*arguments: Any) -> None:
+        with patch.object(Settlement, "is_twin", lambda *_: False):
+            true(*arguments)
+
+    with patch.object(engine_module, "validate_welcome", validate):
         yield
 
 

@@ -82,6 +82,73 @@ def test_message_that_was_never_settled_is_lost_unless_its_sender_has_crashed() 
     assert judge.violations == ["lost: S1/1/2 was never settled at S2", "lost: S2/1/1 was never settled at S3"]
 
 
+def of_two_processes() -> History:
+    """S1 and its twin have each sent their message 1 to S2."""
+    judge = History(["S1", "S2"], lambda name, subject: Ordering(subject))
+    judge.add_twin("S1", "S1'")
+    for process in ("S1", "S1'"):
+        judge.sent(Dot(*S1, 1), 1, ("S2",), "causal", stamp(1), process)
+    judge.met(S1, "S1")
+    return judge
+
+
+def test_b6_message_that_counts_as_settled_as_another_processs_one_is_lost() -> None:
+    judge = of_two_processes()
+    judge.received("S2", 0)
+    judge.started("S2", 0, ordered=True)
+    judge.finished("S2", 0)
+    judge.judge_settled(Dot(*S1, 1), "S1")
+    assert judge.violations == []
+    judge.judge_settled(Dot(*S1, 1), "S1'")
+    assert judge.violations == ["claim: S1/1/1 counts as settled at its sender, and is not at S2"]
+    judge.judge_complete({"S1": 1, "S2": 1})
+    assert judge.violations[1:] == ["lost: S1/1/1 was never settled at S2"]
+
+
+def test_b6_process_that_nobody_has_met_may_keep_what_it_has_sent() -> None:
+    judge = of_two_processes()
+    judge.received("S2", 0)
+    judge.finished("S2", 0)
+    judge.judge_complete({"S1": 1, "S2": 1})
+    assert judge.violations == []
+
+
+def test_b6_two_processes_that_pass_for_one_excuse_order_and_no_loss() -> None:
+    judge = of_two_processes()
+    for kind in ("order", "lost"):
+        judge.blame(f"{kind}: before")
+    assert not judge.split
+    judge.met(S1, "S1'")
+    assert judge.split
+    for kind in ("order", "held needlessly", "lost", "not at rest", "claim", "doubled"):
+        judge.blame(f"{kind}: after")
+    assert judge.violations == [
+        "order: before", "lost: before", "lost: after", "not at rest: after", "claim: after", "doubled: after"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("incarnation", "violations"), [(None, 1), (2, 0)])
+def test_b6_message_that_both_processes_of_an_incarnation_handle_is_doubled(
+    incarnation: int | None, violations: int
+) -> None:
+    judge = of_two_processes()
+    judge.sent(Dot(*S2, 1), 1, ("S1",), "causal", stamp(1))
+    judge.started("S1", 2, ordered=True)
+    if incarnation is not None:  # a restart in between: what is not acknowledged comes again
+        judge.crashed("S1", incarnation)
+    judge.started("S1'", 2, ordered=True)
+    assert judge.violations == ["doubled: S1' handles S2/1/1, and so has S1 as the same incarnation"][:violations]
+
+
+def test_b6_message_of_a_process_to_itself_never_comes_to_its_twin() -> None:
+    judge = of_two_processes()
+    judge.sent(Dot(*S1, 2), 1, ("S1",), "causal", stamp(2), "S1'")
+    judge.named("S1", [Dot(*S1, 2)])
+    judge.finished("S1'", 2)
+    judge.judge_settled(Dot(*S1, 2), "S1'")
+    assert judge.violations == []
+
+
 def test_clock_that_is_left_out_without_need_is_a_violation() -> None:
     judge = history()
     judge.judge_clocks(64)

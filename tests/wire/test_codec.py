@@ -35,7 +35,7 @@ from causal.wire.codec import (
     decode_copy,
     encode_copy,
 )
-from causal.wire.limits import DETAIL_CHARS_MAX, NUMBER_END, SUBJECTS_INTERNED_MAX, TIMESTAMP_END
+from causal.wire.limits import DETAIL_CHARS_MAX, NUMBER_END, PROCESS_END, SUBJECTS_INTERNED_MAX, TIMESTAMP_END
 from causal.wire.v1 import frames_pb2 as pb
 
 S1 = NodeId("S1", 1_764_000_000_001)
@@ -67,6 +67,7 @@ names: st.SearchStrategy[str] = st.text(
 subjects = st.lists(st.from_regex(r"[a-zé日]{1,6}", fullmatch=True), min_size=1, max_size=4).map(".".join)
 seqs = st.integers(1, NUMBER_END - 1)
 counts_from_zero = st.integers(0, NUMBER_END - 1)
+processes = st.integers(0, PROCESS_END - 1)
 nodes = st.builds(NodeId, names, counts_from_zero)
 dot_sets = st.dictionaries(nodes, seqs, max_size=3)
 dots = st.builds(Dot, names, counts_from_zero, seqs)
@@ -132,6 +133,7 @@ def welcomes(draw: st.DrawFn) -> Welcome:
         unsettled=draw(tuples_of_seqs),
         window_messages=draw(counts_from_zero),
         window_bytes=draw(counts_from_zero),
+        process=draw(processes),
     )
 
 
@@ -157,11 +159,11 @@ def message(seq: int = 5, subject: str = "order.paid", payload: bytes = b"payloa
     return Copy(seq, stamp, subject, payload)
 
 
-@given(sender=nodes, receiver=names, frames=st.lists(sender_frames, max_size=2))
+@given(sender=nodes, receiver=names, process=processes, frames=st.lists(sender_frames, max_size=2))
 def test_sender_frames_of_a_stream_come_back_as_they_were(
-    sender: NodeId, receiver: str, frames: list[SenderFrame]
+    sender: NodeId, receiver: str, process: int, frames: list[SenderFrame]
 ) -> None:
-    stream: list[SenderToReceiver] = [Hello(sender=sender, receiver=receiver), *frames]
+    stream: list[SenderToReceiver] = [Hello(sender=sender, receiver=receiver, process=process), *frames]
     assert sent(stream) == stream
 
 

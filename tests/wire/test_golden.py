@@ -62,7 +62,10 @@ def bounded_copy() -> Copy:
 
 def test_bytes_of_fixed_sender_frames_have_not_changed() -> None:
     golden: list[tuple[SenderToReceiver, str]] = [
-        (Hello(sender=S1, receiver="S2"), "0a130801120b120253311881d0dfb4ab331a025332"),
+        (
+            Hello(sender=S1, receiver="S2", process=2**62 + 3),
+            "0a1c0801120b120253311881d0dfb4ab331a025332210300000000000040",
+        ),
         (
             SenderFrame(
                 number=1,
@@ -100,8 +103,9 @@ def test_bytes_of_fixed_receiver_frames_have_not_changed() -> None:
                 unsettled=(2, 12),
                 window_messages=4096,
                 window_bytes=64 << 20,
+                process=2**62 + 5,
             ),
-            "0a240a0b120253321882d0dfb4ab3310011809220203072a010c3202020c3880204080808020",
+            "0a2d0a0b120253321882d0dfb4ab3310011809220203072a010c3202020c3880204080808020490500000000000040",
         ),
         (
             ReceiverFrame(
@@ -117,6 +121,7 @@ def test_bytes_of_fixed_receiver_frames_have_not_changed() -> None:
             ),
         ),
         (ReceiverFrame(received=0), "1a00"),
+        (Refusal(code=RefusalCode.NAME_TAKEN, detail="stop one"), "120c0807120873746f70206f6e65"),
         (
             Refusal(code=RefusalCode.STALE_INCARNATION, detail="a later one is here", incarnation=S1.incarnation),
             "121e0801121361206c61746572206f6e6520697320686572651881d0dfb4ab33",

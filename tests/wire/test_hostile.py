@@ -548,6 +548,16 @@ def test_f3_hello_of_an_unknown_version_is_a_typed_error_whatever_else_it_says(v
     assert refused.value.version == version
 
 
+def test_process_out_of_range_is_refused_in_hello_and_in_welcome() -> None:
+    sender = pb.Origin(name="S1", incarnation=1)
+    for process, accepted in ((2**63 - 1, True), (2**63, False)):
+        hello = pb.Hello(version=1, sender=sender, receiver="S2", process=process)
+        with contextlib.nullcontext() if accepted else pytest.raises(ProtocolError, match=r"below 2\^63"):
+            SenderDecoder().decode(pb.SenderToReceiver(hello=hello).SerializeToString())
+        with contextlib.nullcontext() if accepted else pytest.raises(ProtocolError, match=r"below 2\^63"):
+            read_welcome(process=process)
+
+
 def test_frames_out_of_their_place_in_a_stream_are_refused() -> None:
     hello, frame = sender_bytes()
     welcome, report = receiver_bytes()

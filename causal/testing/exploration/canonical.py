@@ -22,6 +22,7 @@ from causal.ordering.counts import SendCounts, SharedClock
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
+from causal.ordering.link import InboundLink
 from causal.ordering.settlement import Settlement
 from causal.ordering.stability import Stability
 from causal.ordering.stamp import Stamp
@@ -35,6 +36,8 @@ LEFT_OUT: dict[type, frozenset[str]] = {
     # What is remembered to save work: `_subject` with its `_ordering`, `_merged`, `_shared`.
     Delivery: frozenset({"settlement", "_ordering_of", "_subject", "_ordering"}),
     SendCounts: frozenset({"_entries_max", "_me", "_merged", "_shared"}),
+    # Decides only when bytes are counted anew.
+    InboundLink: frozenset({"bytes_most"}),
 }
 
 NAMES: dict[tuple[type, tuple[str, ...]], list[str]] = {}

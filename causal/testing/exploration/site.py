@@ -234,7 +234,7 @@ class Site:
 
     def _heard(self, by: NodeId, frame: SenderToReceiver | ReceiverToSender, now_ms: int, effects: Effects) -> None:
         if isinstance(frame, Hello):
-            answer, output = self.engine.greeted(frame)
+            answer, output = self.engine.greeted(frame, now_ms)
             effects.events.append(("hears", self.name, by))
             effects.sent.append((by.name, UP, Parcel(self.engine.me, answer)))
         else:

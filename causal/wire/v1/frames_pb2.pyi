@@ -53,14 +53,16 @@ class Name(_message.Message):
     def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("version", "sender", "receiver")
+    __slots__ = ("version", "sender", "receiver", "process")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
     version: int
     sender: Origin
     receiver: str
-    def __init__(self, version: _Optional[int] = ..., sender: _Optional[_Union[Origin, _Mapping]] = ..., receiver: _Optional[str] = ...) -> None: ...
+    process: int
+    def __init__(self, version: _Optional[int] = ..., sender: _Optional[_Union[Origin, _Mapping]] = ..., receiver: _Optional[str] = ..., process: _Optional[int] = ...) -> None: ...
 
 class SenderFrame(_message.Message):
     __slots__ = ("number", "origins", "destinations", "subjects", "base", "copies", "stable", "questions")
@@ -91,7 +93,7 @@ class Base(_message.Message):
     def __init__(self, last: _Optional[int] = ..., unsettled: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("receiver", "known", "received_to", "missing", "beyond", "unsettled", "window_messages", "window_bytes")
+    __slots__ = ("receiver", "known", "received_to", "missing", "beyond", "unsettled", "window_messages", "window_bytes", "process")
     RECEIVER_FIELD_NUMBER: _ClassVar[int]
     KNOWN_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_TO_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +102,7 @@ class Welcome(_message.Message):
     UNSETTLED_FIELD_NUMBER: _ClassVar[int]
     WINDOW_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
     receiver: Origin
     known: bool
     received_to: int
@@ -108,7 +111,8 @@ class Welcome(_message.Message):
     unsettled: _containers.RepeatedScalarFieldContainer[int]
     window_messages: int
     window_bytes: int
-    def __init__(self, receiver: _Optional[_Union[Origin, _Mapping]] = ..., known: bool = ..., received_to: _Optional[int] = ..., missing: _Optional[_Iterable[int]] = ..., beyond: _Optional[_Iterable[int]] = ..., unsettled: _Optional[_Iterable[int]] = ..., window_messages: _Optional[int] = ..., window_bytes: _Optional[int] = ...) -> None: ...
+    process: int
+    def __init__(self, receiver: _Optional[_Union[Origin, _Mapping]] = ..., known: bool = ..., received_to: _Optional[int] = ..., missing: _Optional[_Iterable[int]] = ..., beyond: _Optional[_Iterable[int]] = ..., unsettled: _Optional[_Iterable[int]] = ..., window_messages: _Optional[int] = ..., window_bytes: _Optional[int] = ..., process: _Optional[int] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("code", "detail", "incarnation")
@@ -121,6 +125,7 @@ class Refusal(_message.Message):
         PROTOCOL: _ClassVar[Refusal.Code]
         CLOCK_DRIFT: _ClassVar[Refusal.Code]
         VERSION: _ClassVar[Refusal.Code]
+        NAME_TAKEN: _ClassVar[Refusal.Code]
     UNSPECIFIED: Refusal.Code
     STALE_INCARNATION: Refusal.Code
     WRONG_RECEIVER: Refusal.Code
@@ -128,6 +133,7 @@ class Refusal(_message.Message):
     PROTOCOL: Refusal.Code
     CLOCK_DRIFT: Refusal.Code
     VERSION: Refusal.Code
+    NAME_TAKEN: Refusal.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
