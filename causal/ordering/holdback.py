@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Copy, each
-from causal.ordering.verdict import ORDERED, UNORDERED, Ordering, Verdict, VerdictKind
+from causal.ordering.verdict import ORDERED, UNORDERED, UNSURE, Ordering, Verdict, VerdictKind
 
 
 class Arrival:
     """One copy received and not settled yet, on its way from the link to its handler.
 
-    held → ready → started → finished → settled. A `none` message is ready at once, and one that is dropped
+    held → ready → started → finished → settled. Held means: under a missing dot (`held_under`) or under its horizon
+    (`waits_past`). A `none` message is ready at once, and one that is dropped
     while it waits finishes before its turn; both *settle in turn*: only when `in_turn` is true as well.
 
     Invariant: `in_turn` is true once everything in the copy's own `after` is settled here (or lost).
@@ -23,6 +24,7 @@ class Arrival:
         "copy",
         "finished",
         "held_under",
+        "horizon",
         "in_turn",
         "looked_at",
         "lost",
@@ -31,6 +33,8 @@ class Arrival:
         "passed",
         "received_ns",
         "started",
+        "unsure",
+        "waits_past",
     )
 
     def __init__(self, origin: NodeId, copy: Copy, ordering: Ordering) -> None:
@@ -49,6 +53,13 @@ class Arrival:
         self.after = tuple(each(copy.stamp.after))
         self.looked_at = 0
         """How many of `after` are settled here: they stay so and are not looked at again."""
+        stamp = copy.stamp
+        self.horizon = min(stamp.horizon, stamp.timestamp - 1) if stamp.horizon else 0
+        """Everything here with a timestamp up to this one comes before it too; 0: what it follows is all named."""
+        self.waits_past: NodeId | None = None
+        """The sender whose link has to be heard past the horizon before this copy is looked at again."""
+        self.unsure = False
+        """Whether something that precedes it may have gone unnoticed."""
         self.received_ns = 0
         """For the caller's use (when it arrived, by the caller's clock); the engine does not read it."""
 
@@ -73,7 +84,9 @@ class Arrival:
         """How it is released, as far as that is known: a `none` message may find out about a loss only later."""
         if self.ordering is Ordering.NONE:
             return Verdict(VerdictKind.UNORDERED, self.lost) if self.lost else UNORDERED
-        return Verdict(VerdictKind.LOST, self.lost) if self.lost else ORDERED
+        if self.lost:
+            return Verdict(VerdictKind.LOST, self.lost)
+        return UNSURE if self.unsure else ORDERED
 
 
 class HoldBackQueue:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from causal.errors import ProtocolError
 from causal.ordering.dot import NodeId
-from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
+from causal.ordering.frames import Base, Hello, Refusal, RefusalCode, SenderFrame, StableNumber, Welcome
 from causal.ordering.link import InboundLink, OutboundLink, Received
 from causal.ordering.stamp import NO_DOTS, Copy, Dots, count_of, each, joined_seqs, size_of
 
@@ -50,6 +50,20 @@ def validate_welcome(link: OutboundLink, welcome: Welcome, *, gone: bool) -> Non
         raise ProtocolError(f"{receiver} answered, but a later incarnation of it has been here")
 
 
+def refusal_of(hello: Hello, me: NodeId, latest: int) -> Refusal | None:
+    """Why somebody who dials is turned away; `latest` is the latest incarnation known of its name."""
+    sender = hello.sender
+    if sender.name == me.name:
+        return Refusal(code=RefusalCode.OWN_NAME, detail=f"this node is {me}")
+    if hello.receiver != me.name:
+        detail = f"this node is {me.name}, not {hello.receiver}"
+        return Refusal(code=RefusalCode.WRONG_RECEIVER, detail=detail)
+    if sender.incarnation < latest:
+        detail = f"{sender.name} has been here as incarnation {latest}, later than {sender.incarnation}"
+        return Refusal(code=RefusalCode.STALE_INCARNATION, detail=detail, incarnation=latest)
+    return None
+
+
 def validate_credit(link: InboundLink, copies: tuple[Copy, ...], window_messages: int) -> None:
     """Raise `ProtocolError` if the sender has put more on the link than the receiver gave credit for."""
     if len(link.unsettled) + len(copies) > window_messages:
@@ -88,8 +102,8 @@ def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_m
         _validate_dots(origin, seq, elsewhere, {origin: seq, me: last_seq})
         if not destination:
             raise ProtocolError(f"stamp of {origin}/{seq} names a destination without a name")
-    if stamp.horizon >= stamp.timestamp:
-        raise ProtocolError(f"message {origin}/{seq} has a horizon that is not before it")
+    if stamp.horizon > stamp.timestamp:
+        raise ProtocolError(f"message {origin}/{seq} has a horizon that lies after it")
     for destination, closed in stamp.closed.items():
         _validate_closed(origin, seq, closed, stamp.elsewhere.get(destination, NO_DOTS))
     if stamp.clock is not None and (stamp.clock.get(origin) != seq or stamp.clock.get(me, 0) > last_seq):

@@ -77,6 +77,8 @@ class Member:
         plan = self._plan
         config = EngineConfig(
             dots_max=plan.dots_max,
+            dependencies_max=plan.dependencies_max,
+            links_known_after_ms=plan.links_known_ms,
             clock_entries_max=plan.clock_entries_max,
             outbox_messages=plan.outbox_messages,
             window_messages=plan.window_messages,
@@ -147,7 +149,7 @@ class Member:
         if self._strict and self._plan.seed % THOROUGH == 0:
             self._check_invariants()
         for arrival in self.engine.delivery.holdback:
-            if not arrival.finished:
+            if not arrival.finished and not arrival.horizon:  # which may make it wait for what it does not follow
                 self._history.judge_held(self.name, number_of(arrival))
 
     def _check_invariants(self) -> None:
@@ -179,7 +181,7 @@ class Member:
             if isinstance(frame, Welcome):
                 output = self.engine.welcomed(peer, frame)
             else:
-                output = self.engine.reported(peer, frame)
+                output = self.engine.reported(peer, frame, self.now_ms())
         except CausalError as error:
             if isinstance(frame, Welcome) and self.engine.settlement.is_gone(frame.receiver):
                 self._network.tally["answered by an incarnation that is gone"] += 1
@@ -349,8 +351,8 @@ class Member:
         engine = self.engine
         if engine.unsettled:
             reasons.append(f"{self.name}: unsettled {[str(dot) for dot in engine.unsettled]}")
-        if len(engine.delivery.holdback):
-            held = [f"{a.dot} for {a.waits_for}" for a in engine.delivery.holdback]
+        if engine.delivery.held:
+            held = [f"{a.dot} for {a.waits_for or a.waits_past}" for a in engine.delivery.held]
             reasons.append(f"{self.name}: held {held}")
         left = [link.unsettled for link in engine.settlement.inbound.values() if link.unsettled]
         if left:

@@ -58,6 +58,10 @@ class Plan:
     """Whether frames go through their real encoding."""
     heartbeat_ms: int
     garbage_after_ms: int
+    dependencies_max: int
+    """Dots that a stamp may list before the oldest are folded into its horizon."""
+    links_known_ms: int
+    """How long after a start a receiver holds what has a horizon until all senders have dialled."""
 
     @classmethod
     def of(cls, seed: int, **overrides: Any) -> Plan:
@@ -98,6 +102,8 @@ class Plan:
             wire=some(0.15, True, False),
             heartbeat_ms=random.choice((20, 40, 80)),
             garbage_after_ms=random.choice((60, 200)),
+            dependencies_max=some(0.4, random.choice((0, 0, 1, 2, 4, 16)), 64),
+            links_known_ms=random.choice((100, 400, 1500)),
         )
         if not plan.crashes and not plan.lost and random.random() < 0.7:
             # Nobody is gone and no stable number gets lost, so contexts must get empty without any question.

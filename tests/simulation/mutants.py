@@ -17,13 +17,13 @@ from causal.ordering import engine as engine_module
 from causal.ordering.context import CausalContext
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
-from causal.ordering.dot import NodeId
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
 from causal.ordering.holdback import Arrival, HoldBackQueue
 from causal.ordering.link import InboundLink, OutboundLink, Received
 from causal.ordering.output import EngineConfig, Output
-from causal.ordering.settlement import LOST, MET, Settlement
+from causal.ordering.settlement import Settlement
 from causal.ordering.stability import Stability
 from causal.ordering.stamp import Clock, Copy, Dots
 from causal.ordering.verdict import Ordering
@@ -119,7 +119,9 @@ def looks_again_at_the_head_only() -> Iterator[None]:
 def forgets_the_own_dot_of_a_running_handler() -> Iterator[None]:
     def start(self: Engine, arrival: Arrival) -> None:
         arrival.started = True
-        self.context.merge(arrival.copy.stamp.elsewhere, self.settlement.is_settled)
+        stamp = arrival.copy.stamp
+        self.context.merge(stamp.elsewhere, self.settlement.is_settled, stamp.timestamp, stamp.closed)
+        self.context.reach(stamp.horizon)
         self.counts.merge(arrival.copy.stamp.clock)
 
     with patch.object(Engine, "start", start):
@@ -192,13 +194,14 @@ def knows_of_no_loss() -> Iterator[None]:
 
 @mutant
 def forgets_what_came_before_a_loss() -> Iterator[None]:
-    true = Settlement.missing_here
+    true = Delivery._note_lost
 
-    def missing_here(self: Settlement, origin: NodeId, seq: int) -> int:
-        missing = true(self, origin, seq)
-        return missing if missing in (seq, MET) else LOST
+    def note_lost(self: Delivery, arrival: Arrival, dot: Dot, output: Output) -> None:
+        horizon = arrival.horizon
+        true(self, arrival, dot, output)
+        arrival.horizon = horizon
 
-    with patch.object(Settlement, "missing_here", missing_here):
+    with patch.object(Delivery, "_note_lost", note_lost):
         yield
 
 
@@ -267,11 +270,13 @@ def a_resend_recomputes_the_stamp() -> Iterator[None]:
 
 @mutant
 def a_merge_replaces_what_is_pending() -> Iterator[None]:
-    def merge(self: CausalContext, pending: Any, is_settled: Any) -> None:
+    def merge(self: CausalContext, pending: Any, is_settled: Any, timestamp: int, *_: Any) -> None:
         for destination, dots in pending.items():
             fresh = {origin: seq for origin, seq in dots.items() if not is_settled(destination, origin, seq)}
             if fresh:
                 self.pending[destination] = fresh
+                self.ages[destination] = dict.fromkeys(fresh, timestamp)
+                self.closed.pop(destination, None)
 
     with patch.object(CausalContext, "merge", merge):
         yield
