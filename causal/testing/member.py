@@ -18,6 +18,7 @@ from causal.ordering.frames import (
     SenderToReceiver,
     Welcome,
 )
+from causal.ordering.holdback import Arrival
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
 from causal.ordering.verdict import Ordering
@@ -149,8 +150,20 @@ class Member:
         if self._strict and self._plan.seed % THOROUGH == 0:
             self._check_invariants()
         for arrival in self.engine.delivery.holdback:
-            if not arrival.finished and not arrival.horizon:  # which may make it wait for what it does not follow
+            if not arrival.finished and not self._is_bounded(arrival):
                 self._history.judge_held(self.name, number_of(arrival))
+
+    def _is_bounded(self, arrival: Arrival) -> bool:
+        """Whether it, or what it waits for, has a horizon: that may make it wait for what it does not follow."""
+        inbound = self.engine.settlement.inbound
+        while not arrival.horizon:
+            if arrival.held_under is None or (link := inbound.get(arrival.held_under[0])) is None:
+                return False
+            awaited = link.unsettled.get(arrival.held_under[1])
+            if awaited is None:
+                return False
+            arrival = awaited
+        return True
 
     def _check_invariants(self) -> None:
         for text in self._invariants.broken():
@@ -182,6 +195,10 @@ class Member:
                 output = self.engine.welcomed(peer, frame)
             else:
                 output = self.engine.reported(peer, frame, self.now_ms())
+        except ClockDriftError:  # asked about a horizon by a clock too far ahead: the link rests until it is mended
+            self._network.tally["question from a clock that drifts"] += 1
+            stream.tear()
+            return
         except CausalError as error:
             if isinstance(frame, Welcome) and self.engine.settlement.is_gone(frame.receiver):
                 self._network.tally["answered by an incarnation that is gone"] += 1
