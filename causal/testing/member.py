@@ -106,7 +106,7 @@ class Member:
         self._pumping: set[str | NodeId] = set()
         self._soon(self._random.randrange(plan.heartbeat_ms * MS), self._beat)
         for peer in self.peers:
-            self._soon(self._random.randrange(10 * MS), self._dial, peer)
+            self._soon(self._random.randrange(plan.late_links_ms * MS), self._dial, peer)
 
     def crash(self) -> None:
         """Be gone, in the middle of whatever goes on; a Hello may still be on its way, for longer than it should."""

@@ -60,6 +60,8 @@ class Plan:
     garbage_after_ms: int
     dependencies_max: int
     """Dots that a stamp may list before the oldest are folded into its horizon."""
+    late_links_ms: int
+    """How long after its start a node may take to dial a peer for the first time."""
     links_known_ms: int
     """How long after a start a receiver holds what has a horizon until all senders have dialled."""
 
@@ -103,6 +105,7 @@ class Plan:
             heartbeat_ms=random.choice((20, 40, 80)),
             garbage_after_ms=random.choice((60, 200)),
             dependencies_max=some(0.4, random.choice((0, 0, 1, 2, 4, 16)), 64),
+            late_links_ms=some(0.25, 150, 10),
             links_known_ms=random.choice((100, 400, 1500)),
         )
         if not plan.crashes and not plan.lost and random.random() < 0.7:
