@@ -159,9 +159,11 @@ class Delivery:
         if self.horizons.must_hear(arrival, output):
             return True
         last = self.horizons.last_before(arrival)
-        if last is not None:
-            self.holdback.hold(arrival, last.origin, last.copy.seq, absent=False)
-        return last is not None
+        if last is None:
+            self.horizons.doubt(arrival)
+            return False
+        self.holdback.hold(arrival, last.origin, last.copy.seq, absent=False)
+        return True
 
     def _note_lost(self, arrival: Arrival, dot: Dot, output: Output) -> None:
         """A predecessor can never come, and what it had followed is not known: so the copy waits for all that is

@@ -48,11 +48,14 @@ from causal.ordering.link import InboundLink
 from causal.ordering.output import Output
 from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Clock
+from causal.ordering.verdict import Ordering
 
 Place = tuple[int, NodeId, int]
 """Timestamp, origin and seq of something that has been received and is not settled."""
 
 
+DOUBTED_MAX = 1024
+"""Senders that are gone of which it is remembered what was told of them."""
 NOBODY = NodeId("", 0)
 """Sorts before every origin."""
 
@@ -76,6 +79,8 @@ class Horizons:
         """A timestamp that every link was past: what is not after it needs no look at the links."""
         self._doubtful: list[InboundLink] = []
         """Links of senders that are gone, of which something may be lost that no verdict has told of."""
+        self._doubted: dict[NodeId, int] = {}
+        """Origins that are gone → up to which seq a verdict has told that something may be lost; the oldest go first."""
         self.complete = False
         """Whether the time is over in which senders of an earlier incarnation of this node may dial."""
         self._since_ms: int | None = None
@@ -139,11 +144,7 @@ class Horizons:
             self.waits += 1
             arrival.waits_past = unheard[0].origin
             heappush(self._waiting.setdefault(unheard[0].origin, []), (arrival.horizon, self.waits, arrival))
-        if arrival.waits_past is not None:
-            return True
-        if self._doubtful:
-            self._doubt(arrival)
-        return False
+        return arrival.waits_past is not None
 
     def _unheard(self, arrival: Arrival) -> list[InboundLink]:
         horizon = arrival.horizon
@@ -183,13 +184,31 @@ class Horizons:
                 return origin
         return None
 
-    def _doubt(self, arrival: Arrival) -> None:
-        """A copy may follow what a sender that is gone never got across: nobody can name that, but it is told once."""
+    def doubt(self, arrival: Arrival) -> None:
+        """A copy is let go that may follow what a sender that is gone never got across. Nobody can name that, but a
+        handler must be told: for each count that a clock has of such a sender, and once where clocks cannot tell."""
+        if arrival.ordering is not Ordering.CAUSAL or arrival.finished:
+            return  # no handler would hear of it in time
         clock = arrival.copy.stamp.clock
-        told = [link for link in self._doubtful if link.heard < arrival.horizon and not self._has_all(link, clock)]
-        if told:
+        for origin, count in (clock or {}).items():
+            if not self._settlement.is_gone(origin) or count <= self._doubted.get(origin, 0):
+                continue
+            link = self._settlement.inbound.get(origin)
+            if self._is_stable(origin, count) or (link is not None and self._has_all(link, clock)):
+                continue
             arrival.unsure = True
-            self._doubtful = [link for link in self._doubtful if link not in told]
+            self._doubted[origin] = count
+            if len(self._doubted) > DOUBTED_MAX:
+                del self._doubted[next(iter(self._doubted))]
+        if self._doubtful:
+            told = [
+                link
+                for link in self._doubtful
+                if link.heard < arrival.horizon and counted(clock, link.origin) is None
+            ]
+            if told:
+                arrival.unsure = True
+                self._doubtful = [link for link in self._doubtful if link not in told]
 
     # -- what lets them go on: each returns copies that have to be looked at again ---------------------------------
 

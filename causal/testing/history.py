@@ -113,8 +113,10 @@ class History:
     def doubted(self, name: str, number: int) -> None:
         """A message has been released, and says that something which precedes it may be missing."""
         sent, place = self._known(name, number), self.places[name]
-        if sent is not None:
-            place.named |= sent.past & place.lost_ever
+        if sent is not None:  # it tells of senders that are gone, not of messages
+            for lost in self.messages_of(place.lost_ever):
+                if self._of[lost.dot.origin] & sent.past:
+                    place.named |= lost.bit
 
     def started(self, name: str, number: int, *, ordered: bool, bounded: bool = False) -> None:
         """A handler starts; `ordered`: its verdict claims the guarantee in full, `bounded`: it had a horizon."""
