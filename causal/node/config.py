@@ -20,6 +20,7 @@ _FOR_EVER_MS = 1e15
 _MOST = {
     "body_max_bytes": 2 * 1024 * 1024,  # with its stamp it must fit into a frame, which has 4 MiB
     "clock_entries_max": 4096,
+    "dependencies_max": _LIMITS.dots_max,
     "outbox_messages": 100_000,  # a base lists the whole outbox, which handlers may fill twice
     "window_messages": 100_000,
 }
@@ -60,8 +61,11 @@ class NodeConfig:
     """Dead letters kept; the oldest go first, all are counted."""
     dead_letters_bytes: int = 16 * 1024 * 1024
     """The same in bytes of payload."""
-    dependencies_max: int = _LIMITS.dots_max
-    """Dots a stamp may list, 64 to 4,096; a send past it waits for settlements."""
+    dependencies_max: int = _LIMITS.dependencies_max
+    """Dots that a stamp lists, 0 to 4,096, before the oldest are folded into one timestamp (its horizon). Order stays
+    exact; a message may then wait for one round trip to each sender, and for what it does not follow."""
+    links_known_after: float = _LIMITS.links_known_after_ms / 1000
+    """Seconds that this node, which starts without its state, gives senders that knew it before to dial it again."""
     clock_entries_max: int = _LIMITS.clock_entries_max
     """Entries of the vector clock in a stamp; a larger clock is left out."""
     drift_max_ms: int = _LIMITS.drift_max_ms
@@ -111,10 +115,11 @@ class NodeConfig:
             seconds: object = getattr(self, name)
             if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
                 raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
-        drain: object = self.drain_timeout
-        if not isinstance(drain, int | float) or not 0 <= drain < math.inf:
-            raise ConfigurationError(f"drain_timeout must be a number of seconds from 0, not {drain!r}")
-        for name in ("concurrency", "body_max_bytes", "dead_letters_max", "dead_letters_bytes", "dependencies_max"):
+        for name in ("drain_timeout", "links_known_after"):
+            pause: object = getattr(self, name)
+            if not isinstance(pause, int | float) or not 0 <= pause < math.inf:
+                raise ConfigurationError(f"{name} must be a number of seconds from 0, not {pause!r}")
+        for name in ("concurrency", "body_max_bytes", "dead_letters_max", "dead_letters_bytes"):
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"{name} must be a whole number from 1, not {value!r}")
@@ -122,11 +127,6 @@ class NodeConfig:
         for name, most in _MOST.items():
             if getattr(self, name) > most:
                 raise ConfigurationError(f"{name}={getattr(self, name)} must be at most {most}: peers refuse more")
-        if not 64 <= self.dependencies_max <= _LIMITS.dots_max:
-            raise ConfigurationError(
-                f"dependencies_max={self.dependencies_max} must be from 64 to {_LIMITS.dots_max}: receivers "
-                "refuse larger stamps, and with a smaller bound a send could wait for ever in this version"
-            )
 
     @property
     def silence_seconds(self) -> float:
@@ -136,7 +136,8 @@ class NodeConfig:
     def engine(self) -> EngineConfig:
         """The part that the ordering engine needs."""
         return EngineConfig(
-            dots_max=self.dependencies_max,
+            dependencies_max=self.dependencies_max,
+            links_known_after_ms=int(self.links_known_after * 1000),
             clock_entries_max=self.clock_entries_max,
             drift_max_ms=self.drift_max_ms,
             outbox_messages=self.outbox_messages,

@@ -17,7 +17,7 @@ from causal.node.payload import Payload, decode_payload
 from causal.node.runner import HandlerRunner, Handling, current_handling
 from causal.node.waiting import Room, Settlements
 from causal.observe.trace import Trace, TraceEvent
-from causal.ordering import Arrival, Dot, Engine, NodeId, Output
+from causal.ordering import Arrival, Dot, Engine, NodeId, Output, VerdictKind
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
 from causal.ordering.stamp import Copy
 
@@ -43,6 +43,8 @@ class Counters:
     """First runs of a handler."""
     lost: int = 0
     """Of them, those that follow a message which can never come: their verdict names it."""
+    unsure: int = 0
+    """Of them, those of which nobody could say whether all that precedes them had been here."""
     retried: int = 0
     """Further runs."""
     settled: int = 0
@@ -239,6 +241,7 @@ class Core:
         if handling.attempt == 1:
             self.counters.delivered += 1
             self.counters.lost += bool(arrival.lost)
+            self.counters.unsure += arrival.verdict.kind is VerdictKind.UNSURE
         else:
             self.counters.retried += 1
         if self.trace is not None:

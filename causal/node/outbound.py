@@ -115,7 +115,7 @@ class OutboundStreams:
                 raise RefusedError(frame.code, frame.detail)
             if not isinstance(frame, ReceiverFrame):
                 raise ProtocolError(f"{self.peer} sent a second Welcome")
-            core.apply(core.engine.reported(self.peer, frame))
+            core.apply(core.engine.reported(self.peer, frame, now_ms()))
             core.progress.set()
             if frame.received:
                 self.attempts, self.error = 0, None

@@ -10,8 +10,9 @@ from causal.node.core import Core
 from causal.node.inbound import InboundStreams
 from causal.node.outbound import OutboundStreams
 from causal.node.runner import Handling
-from causal.ordering import Arrival
+from causal.ordering import Arrival, NodeId
 from causal.ordering.link import Received
+from causal.ordering.stamp import size_of
 
 LISTED_MAX = 100
 """Messages listed in each part of a status; `…_total` counts all."""
@@ -22,7 +23,7 @@ def snapshot(
 ) -> dict[str, Any]:
     """The state of a node now. Durations are in seconds, ages since the message came (or was sent)."""
     engine, runner = core.engine, core.runner
-    held = sorted(engine.delivery.holdback, key=lambda arrival: arrival.received_ns)
+    held = sorted(engine.delivery.held, key=lambda arrival: arrival.received_ns)
     unsettled = engine.unsettled
     retrying = list(runner.retrying.values())
     return {
@@ -41,6 +42,7 @@ def snapshot(
         "sends_waiting": len(core.room),
         "sends_waited": core.room.waited,
         "context": {name: [f"{o}/{seq}" for o, seq in dots.items()] for name, dots in engine.context.pending.items()},
+        "bounded": _bounded(core),
         "links": {
             "out": {peer: _outbound(core, streams) for peer, streams in outbound.items()},
             "in": _inbound(core, inbound),
@@ -55,25 +57,52 @@ def snapshot(
     }
 
 
+def _bounded(core: Core) -> dict[str, Any]:
+    """How full stamps are, and what it costs that some dots did not fit. `horizon`: seconds that it lies back."""
+    engine = core.engine
+    horizons, horizon = engine.delivery.horizons, engine.context.horizon
+    return {
+        "dependencies_max": engine.config.dependencies_max,
+        "pending": size_of(engine.context.pending),
+        "folded": engine.folded,
+        "horizon_age_s": time.time() - (horizon >> 16) / 1000 if horizon else None,
+        "waits": horizons.waits,
+        "questions": horizons.asked,
+        "waiting": sum(1 for _ in horizons),
+    }
+
+
 def _held(core: Core, arrival: Arrival) -> dict[str, Any]:
     """A message in the hold-back queue: what it waits for, whose that is, and where that one stands."""
-    awaited = arrival.waits_for
-    assert awaited is not None
-    link = core.engine.settlement.inbound.get(awaited.origin)
-    stage = "not received"
-    if link is None:
+    awaited, sender = arrival.waits_for, arrival.waits_past
+    owner = awaited.origin if awaited is not None else sender
+    assert owner is not None
+    link = core.engine.settlement.inbound.get(owner)
+    if awaited is None:
+        stage = _stage_of_link(core, owner)
+    elif link is None:
         stage = "not received, and no link from its sender yet"
-    elif awaited.seq in link.unsettled:
-        stage = "received, not settled"
+    else:
+        stage = "received, not settled" if awaited.seq in link.unsettled else "not received"
     return {
         "id": str(arrival.dot),
         "from": arrival.origin.name,
         "subject": arrival.copy.subject,
-        "waits_for": str(awaited),
-        "owner": awaited.name,
+        "waits_for": f"the link from {owner}" if awaited is None else str(awaited),
+        "owner": owner.name,
         "stage": stage,
         "since_s": _since(arrival),
     }
+
+
+def _stage_of_link(core: Core, sender: NodeId) -> str:
+    """Why a copy under its horizon waits for this sender, in words."""
+    if sender == core.me:
+        return "senders may not have dialled since this node started"
+    link = core.engine.settlement.inbound.get(sender)
+    if link is None:
+        return "its sender has not dialled since this node started"
+    return "asked whether more is to come" if link.connected else "the link is down"
 
 
 def _since(arrival: Arrival) -> float:
@@ -146,6 +175,7 @@ def _inbound(core: Core, inbound: InboundStreams) -> dict[str, Any]:
             "since_s": time.monotonic() - stream.since if stream is not None and live else None,
             "received_to": link.received.to,
             "unsettled": len(link.unsettled),
+            "skew_ms": link.skew_ms,
             "gap": _gap(link.received),
         }
     for name, (error, at) in inbound.errors.items():

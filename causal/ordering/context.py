@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from heapq import nsmallest
 
 from causal.ordering.dot import NodeId
-from causal.ordering.stamp import Dots, Pending, Seqs, joined_seqs, seqs_left
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Dots, Pending, Seqs, joined_seqs, seqs_left, without_seqs
 
 IsSettled = Callable[[str, NodeId, int], bool]
-"""`(destination, origin, seq)` → whether that message is known to be settled at that destination."""
+"""`(destination, origin, seq)` → whether a context may forget this dot: it is settled there, or will never come."""
+IsLost = Callable[[str, NodeId, int], bool]
+"""The same for one that may be forgotten: whether it will never come, or may be that it will not."""
+MayFold = Callable[[str, NodeId], bool]
+"""`(destination, origin)` → whether the link is open at both ends, as far as its own end is here; else True."""
 
 
 def joined(dots: Dots, more: Dots) -> Dots:
@@ -38,38 +43,96 @@ def without(dots: Dots, is_gone: Callable[[NodeId, int], bool]) -> Dots:
     return dots if same else left
 
 
+def still_closed(known: Dots, shut: Dots, more: Dots, more_shut: Dots) -> dict[NodeId, Seqs]:
+    """Of two sets of dots with those of each that are closed, the closed ones of both together.
+
+    A link that was open once has been heard of by this incarnation of its destination, and stays so: a dot that
+    either of them knows to be open is open, and so is a chained one that a later one stands for.
+    """
+    closed: dict[NodeId, Seqs] = {}
+    for origin in (*shut, *more_shut):
+        ours, theirs = known.get(origin), more.get(origin)
+        our_shut, their_shut = shut.get(origin), more_shut.get(origin)
+        both = their_shut if our_shut is None else our_shut if their_shut is None else joined_seqs(our_shut, their_shut)
+        for listed, closed_of_it in ((ours, our_shut), (theirs, their_shut)):
+            if both is not None and listed is not None:
+                both = without_seqs(both, without_seqs(listed, closed_of_it))
+        if both is not None:
+            closed[origin] = both
+    return closed
+
+
 class CausalContext:
-    """For each destination, the dots that must be settled there before whatever is sent next.
+    """For each destination, the dots that must be settled there before whatever is sent next; and a horizon.
 
     In process scope a node has one; it is an object of its own so that other scopes can have several.
 
-    Invariant: the mappings inside `pending` are never mutated, since stamps share them.
+    Invariant: the mappings inside `pending` and `closed` are never mutated, since stamps share them.
+    Invariant: `ages` has an entry for each entry of `pending`, and `closed` has nothing that is not pending.
     Merging costs O(what is merged), a send and a prune O(what is pending).
     """
 
-    __slots__ = ("pending", "pruned_at")
+    __slots__ = ("ages", "closed", "horizon", "pending", "pruned_at")
 
     def __init__(self) -> None:
         self.pending: dict[str, Dots] = {}
+        self.ages: dict[str, dict[NodeId, int]] = {}
+        """The timestamp of what told of each pending dot: at least its own, since dots carry none. (Of a set of dots
+        of one origin, of the latest.)"""
+        self.closed: dict[str, Dots] = {}
+        """Of what is pending and was sent by others, what may not be folded: see `Stamp.closed`."""
+        self.horizon = 0
+        """Everything with a timestamp up to this one precedes, wherever it was addressed to: it stands in for what was
+        folded. Never smaller than before."""
         self.pruned_at = -1
         """`Settlement.changes` when it was pruned last."""
 
-    def merge(self, pending: Pending, is_settled: IsSettled) -> None:
-        """Follow everything that `pending` lists, but for what is known to be settled."""
+    def merge(
+        self,
+        pending: Pending,
+        is_settled: IsSettled,
+        timestamp: int,
+        closed: Pending = NO_PENDING,
+        is_lost: IsLost | None = None,
+    ) -> None:
+        """Follow everything that `pending` lists, but for what is known to be settled.
+
+        `timestamp` is that of the message which says so, `closed` those that may not be folded. What is lost may have
+        carried what is not settled: of that the horizon takes the place.
+        """
         for destination, dots in pending.items():
             fresh = without(dots, partial(is_settled, destination))
+            if fresh is not dots and is_lost is not None:
+                self._stand_in(destination, dots, fresh, dict.fromkeys(dots, timestamp), is_lost)
             if fresh:
-                known = self.pending.get(destination)
-                self.pending[destination] = fresh if known is None else joined(known, fresh)
+                self._join(destination, fresh, timestamp, closed.get(destination, NO_DOTS) if closed else NO_DOTS)
 
-    def add(self, destination: str, origin: NodeId, seqs: Seqs) -> None:
-        """Follow messages that are not settled at their destination. O(dots pending there)."""
-        dots = self.pending.get(destination)
-        more = {origin: seqs}
-        self.pending[destination] = more if dots is None else joined(dots, more)
+    def _join(self, destination: str, fresh: Dots, timestamp: int, shut: Dots) -> None:
+        known = self.pending.get(destination)
+        if known is None:
+            self.pending[destination] = fresh
+            self.ages[destination] = dict.fromkeys(fresh, timestamp)
+        else:
+            self.pending[destination] = now = joined(known, fresh)
+            ages = self.ages[destination]
+            for origin in fresh:
+                if now[origin] != known.get(origin):
+                    ages[origin] = max(timestamp, ages.get(origin, 0))
+                elif now[origin] == fresh[origin] and timestamp < ages[origin]:
+                    ages[origin] = timestamp
+        if shut or destination in self.closed:
+            left = still_closed(known or NO_DOTS, self.closed.get(destination, NO_DOTS), fresh, shut)
+            self._close(destination, left)
 
-    def forget(self, destination: str, origin: NodeId, seq: int) -> None:
-        """This message is settled at its destination, or will never come: of a chain, what is pending up to it goes."""
+    def add(self, destination: str, origin: NodeId, seqs: Seqs, timestamp: int) -> None:
+        """Follow messages that are not settled at their destination, and got there. O(dots pending there)."""
+        self._join(destination, {origin: seqs}, timestamp, NO_DOTS)
+
+    def forget(self, destination: str, origin: NodeId, seq: int, *, lost: bool = False) -> None:
+        """This message is settled at its destination, or will never come: of a chain, what is pending up to it goes.
+
+        What a lost one carried may still come: of that the horizon takes the place.
+        """
         dots = self.pending.get(destination)
         seqs = None if dots is None else dots.get(origin)
         if dots is None or seqs is None:
@@ -79,32 +142,102 @@ class CausalContext:
             left = seqs_left(seqs, seq.__eq__)
         elif seqs > seq:
             return
-        elif len(dots) == 1:  # the usual case
-            del self.pending[destination]
-            return
         if left == seqs:
             return
+        if lost:
+            self.reach(self.ages[destination][origin])
         others = {o: s for o, s in dots.items() if o != origin}
         if left is not None:
             others[origin] = left
-        if others:
-            self.pending[destination] = others
-        else:
-            del self.pending[destination]
+        self._keep(destination, others)
 
-    def follow(self, destinations: Iterable[str], origin: NodeId, seqs: Seqs) -> None:
+    def follow(self, destinations: Iterable[str], origin: NodeId, seqs: Seqs, timestamp: int) -> None:
         """A message was sent to `destinations`: it carries what was pending there, and stands for it now."""
         dots: Dots = {origin: seqs}
         for destination in destinations:
             self.pending[destination] = dots
+            self.ages[destination] = {origin: timestamp}
+        if self.closed:
+            for destination in destinations:
+                self.closed.pop(destination, None)
 
-    def prune(self, is_settled: IsSettled) -> None:
+    def prune(self, is_settled: IsSettled, is_lost: IsLost | None = None) -> None:
         """Forget the dots that are known to be settled."""
         for destination, dots in list(self.pending.items()):
             left = without(dots, partial(is_settled, destination))
-            if left is dots:
+            if left is not dots:
+                if is_lost is not None:
+                    self._stand_in(destination, dots, left, self.ages[destination], is_lost)
+                self._keep(destination, left)
+
+    def fold(self, count: int, may_fold: MayFold) -> int:
+        """Let the horizon stand in for the oldest dots, at least `count` of them as far as there are that many.
+
+        Returns how many it was. A set of dots of one origin is folded whole, since its dots have one age. Closed dots
+        stay, and own ones to where `may_fold` says no. O(dots pending · log(count)).
+        """
+        oldest = nsmallest(
+            count + sum(map(len, self.closed.values())),
+            (
+                (at, destination, origin)
+                for destination, ages in self.ages.items()
+                for origin, at in ages.items()
+                if may_fold(destination, origin)
+            ),
+        )
+        folded = 0
+        for at, destination, origin in oldest:
+            if folded >= count:
+                break
+            dots = self.pending[destination]
+            shut = self.closed.get(destination, NO_DOTS).get(origin)
+            opened = without_seqs(dots[origin], shut)
+            if opened is None:
                 continue
-            if left:
-                self.pending[destination] = left
-            else:
-                del self.pending[destination]
+            folded += 1 if isinstance(opened, int) else len(opened)
+            self.reach(at)
+            left = {o: s for o, s in dots.items() if o != origin}
+            if shut is not None:
+                left[origin] = shut
+            self._keep(destination, left)
+        return folded
+
+    def reach(self, timestamp: int) -> None:
+        """Follow everything up to this timestamp, wherever it was addressed to."""
+        self.horizon = max(self.horizon, timestamp)
+
+    def _stand_in(self, destination: str, dots: Dots, left: Dots, ages: dict[NodeId, int], is_lost: IsLost) -> None:
+        """The horizon takes the place of those dots that are not left since they are lost."""
+        for origin, seqs in dots.items():
+            gone = without_seqs(seqs, left.get(origin))
+            if gone is None:
+                continue
+            if any(is_lost(destination, origin, seq) for seq in ((gone,) if isinstance(gone, int) else gone)):
+                self.reach(ages[origin])
+
+    def _keep(self, destination: str, left: Dots) -> None:
+        """Of what is pending there, only this is left."""
+        if not left:
+            del self.pending[destination]
+            del self.ages[destination]
+            self.closed.pop(destination, None)
+            return
+        self.pending[destination] = left
+        ages = self.ages[destination]
+        for origin in [origin for origin in ages if origin not in left]:
+            del ages[origin]
+        if destination in self.closed:
+            self._close(destination, self.closed[destination])
+
+    def _close(self, destination: str, shut: Dots) -> None:
+        """Of what is pending there, these are closed, as far as they are pending at all."""
+        closed: dict[NodeId, Seqs] = {}
+        for origin, seqs in shut.items():
+            listed = self.pending[destination].get(origin)
+            both = None if listed is None else without_seqs(seqs, without_seqs(seqs, listed))
+            if both is not None:
+                closed[origin] = both
+        if closed:
+            self.closed[destination] = closed
+        else:
+            self.closed.pop(destination, None)

@@ -107,11 +107,22 @@ class SendCounts:
         return self._others
 
 
-def may_count(clock: Clock | None, origin: NodeId, seq: int) -> bool:
-    """Whether what was stamped with this clock follows that message; yes where the clock cannot tell."""
+def counted(clock: Clock | None, origin: NodeId) -> int | None:
+    """How many messages of this origin precede what was stamped with the clock; None where it cannot tell.
+
+    A clock has the latest incarnation of each name: of a later one than that it has counted nothing, of an earlier
+    one nobody knows how much.
+    """
     if clock is None:
-        return True
+        return None
     count = clock.get(origin)
     if count is not None:
-        return count >= seq
-    return any(node.name == origin.name and node.incarnation > origin.incarnation for node in clock)
+        return count
+    later = any(node.name == origin.name and node.incarnation > origin.incarnation for node in clock)
+    return None if later else 0
+
+
+def may_count(clock: Clock | None, origin: NodeId, seq: int) -> bool:
+    """Whether what was stamped with this clock follows that message; yes where the clock cannot tell."""
+    count = counted(clock, origin)
+    return count is None or count >= seq

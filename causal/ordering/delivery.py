@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from causal.errors import OrderingError
 from causal.ordering.counts import may_count
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival, HoldBackQueue
+from causal.ordering.horizon import Horizons
 from causal.ordering.link import InboundLink
 from causal.ordering.output import Output
 from causal.ordering.settlement import LOST, MET, Settlement
@@ -31,6 +32,7 @@ class Delivery:
     def __init__(self, settlement: Settlement, ordering_of: Callable[[str], Ordering]) -> None:
         self.settlement = settlement
         self.holdback = HoldBackQueue()
+        self.horizons = Horizons(settlement)
         self._untold: dict[Dot, None] = {}
         """Lost messages that no verdict has named yet, oldest first."""
         self._ordering_of = ordering_of
@@ -51,8 +53,12 @@ class Delivery:
             output.report.add(link.origin)
         if copy.subject is not self._subject:
             self._subject, self._ordering = copy.subject, self._ordering_of(copy.subject)
-        arrival = Arrival(link.origin, copy, self._ordering, listed(copy.stamp.after))
+        stamp = copy.stamp
+        horizon = min(stamp.horizon, stamp.timestamp - 1) if stamp.horizon else 0
+        arrival = Arrival(link.origin, copy, self._ordering, listed(stamp.after), horizon)
         link.unsettled[seq] = arrival
+        if self.horizons.in_use:
+            self.horizons.note(arrival)
         output.received.append(arrival)
         if arrival.ordering is Ordering.NONE:
             output.ready.append(arrival)
@@ -77,7 +83,7 @@ class Delivery:
         if not arrival.in_turn:
             return  # it settles in turn, or whoever follows it would lose what it carried
         self._settle(arrival, output)
-        arrival.passed = True
+        self._pass(arrival)
         self._release_after(arrival, output)
 
     def look_again(self, origin: NodeId, output: Output) -> None:
@@ -91,6 +97,23 @@ class Delivery:
                     self._advance(arrival, output)
             elif not self.settlement.is_here(origin, seq):
                 self.holdback.note_absent(origin, seq)
+        self.advance(self.horizons.released(origin), output)
+
+    def advance(self, arrivals: Iterable[Arrival], output: Output) -> None:
+        """Look again at copies that waited under their horizons."""
+        for arrival in arrivals:
+            self._advance(arrival, output)
+
+    def gone(self, name: str, incarnation: int, output: Output) -> None:
+        """The incarnations of this name before that one are gone, and what they never got across is lost."""
+        for origin in self.holdback.gone(name, incarnation):
+            self.look_again(origin, output)
+        self.advance(self.horizons.gone(name, incarnation), output)
+
+    @property
+    def held(self) -> list[Arrival]:
+        """Whatever waits, for a dot or under its horizon. O(held)."""
+        return [*self.holdback, *self.horizons]
 
     def _advance(self, arrival: Arrival, output: Output) -> None:
         if self._take_turn(arrival, output):
@@ -102,7 +125,7 @@ class Delivery:
         while True:
             seq = arrival.copy.seq
             for waiting in self.holdback.release(arrival.origin, seq):
-                if waiting.after[waiting.looked_at][1] == seq:  # the very dot, and not one that stands for a lost one
+                if waiting.looked_at < len(waiting.after):  # else it waited under its horizon, not for a dot of its own
                     waiting.looked_at += 1
                 if self._take_turn(waiting, output):
                     passed = passed or deque()
@@ -123,6 +146,8 @@ class Delivery:
             if missing == LOST:
                 self._note_lost(arrival, Dot(origin.name, origin.incarnation, seq), output)
             arrival.looked_at += 1
+        if arrival.horizon and self._waits_under_horizon(arrival, output):
+            return False
         if self._untold or arrival.lost:
             self._tell_losses(arrival)
         arrival.in_turn = True
@@ -132,16 +157,35 @@ class Delivery:
         elif arrival.ordering is Ordering.CAUSAL:
             output.ready.append(arrival)
             return False
+        self._pass(arrival)
+        return True
+
+    def _pass(self, arrival: Arrival) -> None:
         arrival.passed = True
+        if self.horizons.in_use:
+            self.horizons.passed(arrival)
+
+    def _waits_under_horizon(self, arrival: Arrival, output: Output) -> bool:
+        """Whether something up to the copy's horizon is still to come, or to settle: then it is registered there."""
+        arrival.held_under = None
+        if self.horizons.must_hear(arrival, output):
+            return True
+        last = self.horizons.last_before(arrival)
+        if last is None:
+            self.horizons.doubt(arrival)
+            return False
+        self.holdback.hold(arrival, last.origin, last.copy.seq, absent=False)
         return True
 
     def _note_lost(self, arrival: Arrival, dot: Dot, output: Output) -> None:
-        """A predecessor can never come. Its teller hears so at once: else it would name it in every message,
-        each of them released outside the guarantee, until it asks."""
+        """A predecessor can never come, and what it had followed is not known: so the copy waits for all that is
+        earlier than itself. Its teller hears of the loss at once: else it would name the dot in every message, each of
+        them released outside the guarantee, until it asks."""
         arrival.add_lost(dot)
+        arrival.horizon = arrival.copy.stamp.timestamp - 1
         link = self.settlement.inbound[arrival.origin]
         if link.connected:
-            link.answers.append(dot)
+            link.lost.append(dot)
             output.report.add(arrival.origin)
 
     def _tell_losses(self, arrival: Arrival) -> None:

@@ -21,7 +21,7 @@ from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import REPORTS_MAX, Stability
-from causal.ordering.stamp import NO_DOTS, NO_PENDING, Copy, Dots, Stamp, size_of
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Copy, Dots, Pending, Stamp, size_of
 from causal.ordering.validation import validate, validate_credit
 from causal.ordering.verdict import Ordering
 
@@ -62,9 +62,11 @@ class Engine:
         self.counts = SendCounts(me, self.config.clock_entries_max)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
-        own = InboundLink(me)  # a link to oneself: always open and heard, without credit
-        own.based = True
-        self.settlement.inbound[me] = own
+        self.settlement.inbound[me] = InboundLink.to_oneself(me)
+        self._unopened = set(self.outbound) - {me.name}
+        """Peers that have not known of their link from this node so far: dots for them may not be folded."""
+        self.folded = 0
+        """How many dots horizons stand in for."""
 
     # -- sending ---------------------------------------------------------------------------------------------
 
@@ -93,7 +95,8 @@ class Engine:
                 return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
         pending = self.context.pending
         if pending and size_of(pending) + len(destinations) > self.config.dots_max:
-            self.context.prune(self.settlement.is_settled)
+            self._forget_settled()
+            self._fold(len(destinations))
             dots = size_of(self.context.pending) + len(destinations)
             if dots > self.config.dots_max:
                 return f"stamp would list {dots} dots, more than {self.config.dots_max}: waiting for settlements"
@@ -118,7 +121,11 @@ class Engine:
         context = self.context
         if context.pending and context.pruned_at != self.settlement.changes:
             self._prune()
+        over = self._fold(len(destinations) - 1)
         timestamp = self.hlc.tick_int(now_ms)
+        horizon, listed = context.horizon, destinations
+        if over > 0 and len(destinations) > 1:  # not even the copies of this message itself can be listed
+            horizon, listed = timestamp, tuple([name for name in destinations if name in self._unopened])
         self.last_seq = seq = self.last_seq + 1
         clock = self.counts.sent(seq)
         output = Output()
@@ -128,12 +135,13 @@ class Engine:
             link = self.outbound[name]
             after = pending.get(name, NO_DOTS)
             alone = len(destinations) == 1 and len(pending) == (after is not NO_DOTS)
-            elsewhere = NO_PENDING if alone else self._elsewhere(name, destinations, seq)
+            elsewhere = NO_PENDING if alone else self._elsewhere(name, listed, seq)
+            closed = self._closed(elsewhere) if elsewhere and (self._unopened or context.closed) else NO_PENDING
             # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
-            stamp = _new(Stamp, (link.last_sent, timestamp, after, elsewhere, clock, 0, NO_PENDING))
+            stamp = _new(Stamp, (link.last_sent, timestamp, after, elsewhere, clock, horizon, closed))
             copies.append((link, _new(Copy, (seq, stamp, subject, payload))))
         self._unsettled[seq] = len(destinations)
-        context.follow(destinations, self.me, seq)
+        context.follow(destinations, self.me, seq, timestamp)
         for link, copy in copies:
             link.enqueue(copy)
             if link.connected:
@@ -151,10 +159,32 @@ class Engine:
                 elsewhere[sibling] = {**pending.get(sibling, NO_DOTS), self.me: seq}
         return elsewhere
 
+    def _closed(self, elsewhere: Pending) -> dict[str, Dots]:
+        """Of these, what nobody may fold: what its senders said so of, and own dots for peers that know of no link."""
+        closed = {name: dots for name, dots in self.context.closed.items() if name in elsewhere}
+        for name in self._unopened:
+            own = elsewhere.get(name, NO_DOTS).get(self.me)
+            if own is not None:
+                closed[name] = {**closed.get(name, NO_DOTS), self.me: own}
+        return closed
+
+    def _fold(self, more: int) -> int:
+        """Fold the oldest dots until `more` can be listed beside the rest; by how many dots it is still too many."""
+        pending = self.context.pending
+        over = (size_of(pending) if pending else 0) + more - self.config.dependencies_max
+        if over > 0 and pending:
+            folded = self.context.fold(over, lambda name, origin: origin != self.me or name not in self._unopened)
+            self.folded += folded
+            over -= folded
+        return over
+
     def _prune(self) -> None:
         """Forget what is settled; what was kept last time stays pending until something more is known."""
-        self.context.prune(self.settlement.is_settled)
+        self._forget_settled()
         self.context.pruned_at = self.settlement.changes
+
+    def _forget_settled(self) -> None:
+        self.context.prune(self.settlement.is_settled, self.settlement.is_lost)
 
     # -- the sender's end of a link ----------------------------------------------------------------------------
 
@@ -171,6 +201,7 @@ class Engine:
         link = self.outbound[peer]
         validate_welcome(self.settlement, peer, welcome)
         self.accepted = True
+        self._unopened.discard(peer)
         output = Output()
         output.transmit.add(peer)
         self._settled_at(link, link.resume(welcome), output)
@@ -185,7 +216,8 @@ class Engine:
         link = self.outbound[peer]
         if not link.connected:
             return None
-        if not (heartbeat or link.needs_base or link.questions or link.has_credit()):
+        asked = link.asked_past and link.past(link.asked_past) >= link.asked_past
+        if not (heartbeat or asked or link.needs_base or link.questions or link.has_credit()):
             return None
         link.frames_sent += 1
         base = link.base() if link.needs_base else None
@@ -194,28 +226,43 @@ class Engine:
         self.stability.told(link, copies)
         questions = tuple(sorted(link.questions))
         link.questions.clear()
+        past = link.past(self.hlc.tick_int(now_ms))
+        if past >= link.asked_past:
+            link.asked_past = 0
         return SenderFrame(
             number=link.frames_sent,
             base=base,
             copies=tuple(copies),
             stable=self.stability.due(link, link.frames_sent, self.last_seq, now_ms),
             questions=questions,
+            past=past,
         )
 
-    def reported(self, peer: str, frame: ReceiverFrame) -> Output:
-        """A receiver's frame on the present stream. Raises `ProtocolError` if it speaks of what was never sent."""
+    def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
+        """A receiver's frame on the present stream.
+
+        Raises `ProtocolError` if it speaks of what was never sent and `ClockDriftError` if it asks about a time too
+        far ahead; then nothing of it was taken in.
+        """
         link = self.outbound[peer]
         output = Output()
         if not link.connected:
             return output
         if frame.received > link.frames_sent or max(frame.settled, default=0) > link.last_sent:
             raise ProtocolError(f"{peer} reports on something that was never sent to it")
+        if frame.ask_past:
+            self.hlc.merge_int(frame.ask_past, now_ms)  # whatever is sent from here on is past it
+            link.asked_past = max(link.asked_past, frame.ask_past)
+            output.transmit.add(peer)
         self._settled_at(link, frame.settled, output)
         for first, last in frame.resend:
             link.resend(first, last)
         for dot in frame.answers:
             self.settlement.conclude(peer, dot.origin, dot.seq)
             self.context.forget(peer, dot.origin, dot.seq)
+        for dot in frame.lost:
+            self.settlement.conclude(peer, dot.origin, dot.seq, lost=True)
+            self.context.forget(peer, dot.origin, dot.seq, lost=True)
         for origin, seq in frame.watch.items():
             self.stability.asked(link, origin, seq)
         self.stability.acknowledged(link, frame.received)
@@ -251,9 +298,14 @@ class Engine:
         if sender.incarnation > self.settlement.latest.get(sender.name, 0):
             self._supersede(sender, output)
         self.settlement.refused_since.pop(sender.name, None)
-        link = self.settlement.inbound.setdefault(sender, InboundLink(sender, hello.process))
+        link = self.settlement.inbound.get(sender)
+        if link is None:
+            link = self.settlement.inbound[sender] = InboundLink(sender, hello.process)
+            self.delivery.advance(self.delivery.horizons.opened(sender), output)
         link.reset()
         link.connected = True
+        if link.question():
+            output.report.add(sender)
         welcome = link.welcome(self.me, self.process, self.config.window_messages, self.config.window_bytes)
         return welcome, output
 
@@ -268,19 +320,21 @@ class Engine:
         if link is None or not link.connected:
             return output
         validate(link, frame, self.me, self.last_seq, self.config.dots_max)
-        if frame.copies:
-            bytes_most = validate_credit(link, frame.copies, self.config.window_messages, self.config.window_bytes)
-            latest = max(copy.stamp.timestamp for copy in frame.copies)
-            self.hlc.merge_int(latest, now_ms)
-            link.bytes_most = bytes_most
+        bytes_most = validate_credit(link, frame.copies, self.config.window_messages, self.config.window_bytes)
+        if frame.copies or frame.past:
+            latest = max(frame.past, max([copy.stamp.timestamp for copy in frame.copies], default=0))
+            self.hlc.merge_int(latest, now_ms)  # no horizon is later than its copy
+            link.skew_ms = (latest >> 16) - now_ms
+        link.bytes_most = bytes_most
         self.accepted = True
-        link.frames_received = max(link.frames_received, frame.number)
         if frame.base is not None and not link.based:
             link.start_at(frame.base)
             self.settlement.changes += 1
             self.delivery.look_again(origin, output)
         for copy in frame.copies:
             self.delivery.receive(link, copy, output)
+        link.note_frame(frame.number, frame.past)  # not before its copies are in
+        self.delivery.advance(self.delivery.horizons.heard(link), output)
         for report in frame.stable:
             covered = self.settlement.covered_here(report.origin)
             if self.settlement.learn(report):
@@ -290,7 +344,7 @@ class Engine:
         for dot in frame.questions:
             missing = self.settlement.missing_here(dot.origin, dot.seq)
             if missing <= MET:
-                link.answers.append(dot)
+                (link.answers if missing == MET else link.lost).append(dot)
                 output.report.add(origin)
             if missing == LOST:
                 self.delivery.leave_untold(dot)
@@ -302,16 +356,20 @@ class Engine:
         link = self.settlement.inbound.get(origin)
         if link is None or not link.connected:
             return None
-        if not (heartbeat or link.to_report or link.gaps or link.answers or link.watch):
+        ask_past = link.question()
+        if not (heartbeat or ask_past or link.to_report or link.gaps or link.answers or link.lost or link.watch):
             return None
+        link.asked = max(link.asked, ask_past)
         frame = ReceiverFrame(
             received=link.frames_received,
             settled=tuple(link.to_report),
             resend=tuple(link.gaps),
             answers=tuple(dict.fromkeys(link.answers))[:REPORTS_MAX],
+            lost=tuple(dict.fromkeys(link.lost))[:REPORTS_MAX],
             watch=dict(link.watch),
+            ask_past=ask_past,
         )
-        for said in (link.to_report, link.gaps, link.answers, link.watch):
+        for said in (link.to_report, link.gaps, link.answers, link.lost, link.watch):
             said.clear()
         return frame
 
@@ -329,8 +387,7 @@ class Engine:
             if origin.name == sender.name:
                 link.reset()
                 link.forget_digests()
-        for origin in self.delivery.holdback.gone(sender.name, sender.incarnation):
-            self.delivery.look_again(origin, output)
+        self.delivery.gone(sender.name, sender.incarnation, output)
         self._settle_own(output)
 
     def _settle_own(self, output: Output) -> None:
@@ -351,13 +408,17 @@ class Engine:
         as pending here until it is settled. Raises `OrderingError` if a predecessor is not settled.
         """
         if arrival.ordering is Ordering.CAUSAL and not arrival.in_turn:
-            raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for}")
+            raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for or 'its horizon'}")
         arrival.started = True
         stamp = arrival.copy.stamp
         if stamp.elsewhere:
-            self.context.merge(stamp.elsewhere, self.settlement.is_settled)
+            settlement = self.settlement
+            merge = self.context.merge
+            merge(stamp.elsewhere, settlement.is_settled, stamp.timestamp, stamp.closed, settlement.is_lost)
+        if stamp.horizon:
+            self.context.reach(stamp.horizon)
         if not arrival.passed:
-            self.context.add(self.me.name, arrival.origin, arrival.copy.seq)
+            self.context.add(self.me.name, arrival.origin, arrival.copy.seq, stamp.timestamp)
         self.counts.merge(stamp.clock)
 
     def finish(self, arrival: Arrival, output: Output | None = None) -> Output:
@@ -379,9 +440,11 @@ class Engine:
         """To be called about once per heartbeat: what only the passing of time brings about."""
         output = Output()
         self.stability.own(self.last_seq, now_ms)
-        self.context.prune(self.settlement.is_settled)
+        self._forget_settled()
         after = self.config.garbage_after_ms
         output.transmit, output.report = self.stability.questions(self.context, now_ms, after)
+        late = self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms)
+        self.delivery.advance(late, output)
         return output
 
     @property

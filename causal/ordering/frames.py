@@ -120,6 +120,9 @@ class SenderFrame:
     stable: tuple[StableNumber, ...] = ()
     questions: tuple[Dot, ...] = ()
     """Dots of other origins, addressed to the receiver, that nobody has reported on: settled there?"""
+    past: int = 0
+    """A timestamp. Every message of this link up to it is on the stream by now, this frame included, or was received
+    before: nothing older is still to come. 0: no claim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +136,13 @@ class ReceiverFrame:
     resend: tuple[tuple[int, int], ...] = ()
     """Gaps seen: send again the link's messages with first ≤ seq ≤ last."""
     answers: tuple[Dot, ...] = ()
-    """Dots asked about that are settled here, or will never come (their incarnation is gone)."""
+    """Dots asked about that are settled here."""
+    lost: tuple[Dot, ...] = ()
+    """Dots, asked about or named by a message, that will never come: their incarnation is gone."""
     watch: Mapping[NodeId, int] = field(default_factory=dict)
     """Origins on which this receiver still waits for stable numbers, up to the seq given."""
+    ask_past: int = 0
+    """Are you past this timestamp? The sender answers with `SenderFrame.past` once it is; 0: no question."""
 
 
 SenderToReceiver = Hello | SenderFrame

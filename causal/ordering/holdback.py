@@ -8,13 +8,14 @@ from msgspec import Struct
 
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Copy
-from causal.ordering.verdict import ORDERED, UNORDERED, Ordering, Verdict, VerdictKind
+from causal.ordering.verdict import ORDERED, UNORDERED, UNSURE, Ordering, Verdict, VerdictKind
 
 
 class Arrival(Struct, eq=False, gc=False):
     """One copy received and not settled yet, on its way from the link to its handler.
 
-    held → ready → started → finished → settled. A `none` message is ready at once, and one that is dropped
+    held → ready → started → finished → settled. Held means: under a missing dot (`held_under`) or under its horizon
+    (`waits_past`). A `none` message is ready at once, and one that is dropped
     while it waits finishes before its turn; both *settle in turn*: only when `in_turn` is true as well.
 
     Invariant: `in_turn` is true once everything in the copy's own `after` is settled here (or lost).
@@ -26,6 +27,8 @@ class Arrival(Struct, eq=False, gc=False):
     ordering: Ordering
     after: tuple[tuple[NodeId, int], ...]
     """The dots of the copy's `after`, as `listed` gives them."""
+    horizon: int = 0
+    """Everything here with a timestamp up to this one comes before it too; 0: what it follows is all named."""
     looked_at: int = 0
     """How many of `after` are settled here: they stay so and are not looked at again."""
     in_turn: bool = False
@@ -37,6 +40,10 @@ class Arrival(Struct, eq=False, gc=False):
     """Predecessors that can never come."""
     held_under: tuple[NodeId, int] | None = None
     """The one missing dot under which this copy is registered, as origin and seq."""
+    waits_past: NodeId | None = None
+    """The sender whose link has to be heard past the horizon before this copy is looked at again."""
+    unsure: bool = False
+    """Whether something that precedes it may have gone unnoticed."""
     received_ns: int = 0
     """For the caller's use (when it arrived, by the caller's clock); the engine does not read it."""
 
@@ -62,7 +69,9 @@ class Arrival(Struct, eq=False, gc=False):
         """How it is released, as far as that is known: a `none` message may find out about a loss only later."""
         if self.ordering is Ordering.NONE:
             return Verdict(VerdictKind.UNORDERED, self.lost) if self.lost else UNORDERED
-        return Verdict(VerdictKind.LOST, self.lost) if self.lost else ORDERED
+        if self.lost:
+            return Verdict(VerdictKind.LOST, self.lost)
+        return UNSURE if self.unsure else ORDERED
 
 
 class HoldBackQueue:

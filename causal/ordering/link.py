@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from causal.clock.hybrid import TIMESTAMP_MAX
 from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, StableNumber, Welcome
@@ -18,8 +19,8 @@ DIGESTS_MAX = 1024
 class OutboundLink:
     """What this node keeps for one receiver: unsettled copies, and where the present stream stands.
 
-    Invariant: `outbox` is in the order of sending, so in HLC order; a copy leaves it only when the receiver
-    says that it is settled there. `queue` and `in_flight` belong to the present stream and die with it.
+    Invariant: `outbox` and `queue` are in the order of sending, so in HLC order; a copy leaves the outbox only when the
+    receiver says that it is settled there. `queue` and `in_flight` belong to the present stream and die with it.
     """
 
     def __init__(self, peer: str) -> None:
@@ -48,6 +49,13 @@ class OutboundLink:
         self.announced: dict[NodeId, tuple[int, StableNumber]] = {}
         """Origin → (frame of this stream that carried its stable number last, that number)."""
         self.questions: set[Dot] = set()
+        self.asked_past = 0
+        """The timestamp past which the receiver wants this link to be, on the present stream; 0: no question."""
+
+    @property
+    def opened(self) -> bool:
+        """Whether this incarnation of the receiver knows of this link (or did, if it has started anew since)."""
+        return self.incarnation is not None
 
     def enqueue(self, copy: Copy) -> None:
         """Give a copy its place on the link."""
@@ -105,14 +113,17 @@ class OutboundLink:
         self.owed.clear()
         self.announced.clear()
         self.questions.clear()
+        self.asked_past = 0
 
     def resend(self, first: int, last: int) -> None:
-        """The receiver saw a gap: put exactly these messages of the link before everything that waits."""
+        """The receiver saw a gap: put exactly these messages of the link before what is later on it."""
         again = [seq for seq in self.in_flight if first <= seq <= last]
         for seq in sorted(again, reverse=True):
             self.in_flight.discard(seq)
             self.in_flight_bytes -= len(self.outbox[seq].payload)
             self.queue.appendleft(seq)
+        if len(self.queue) > len(again) and again and self.queue[len(again)] < max(again):
+            self.queue = deque(sorted(self.queue))
 
     def take(self, messages_max: int, bytes_max: int) -> list[Copy]:
         """The next copies for the stream, within the receiver's credit; at least one if it allows any.
@@ -145,18 +156,28 @@ class OutboundLink:
         """Whether something is queued and the receiver has room for it."""
         return self._first() is not None
 
+    def past(self, latest: int) -> int:
+        """The timestamp up to which all of this link is on the stream; `latest` if all is, later ones being later."""
+        copy = self._queued()
+        return latest if copy is None else copy.stamp.timestamp - 1
+
     def _first(self) -> Copy | None:
         """The copy that is first in the queue, if the receiver has room for it."""
+        copy = self._queued()
+        if copy is None or not self.in_flight:
+            return copy
+        full = (
+            len(self.in_flight) >= self.window_messages or self.in_flight_bytes + len(copy.payload) > self.window_bytes
+        )
+        return None if full else copy
+
+    def _queued(self) -> Copy | None:
+        """The copy that is first in the queue."""
         while self.queue:
             copy = self.outbox.get(self.queue[0])
-            if copy is None:  # settled while it waited to be sent again
-                self.queue.popleft()
-                continue
-            full = (
-                len(self.in_flight) >= self.window_messages
-                or self.in_flight_bytes + len(copy.payload) > self.window_bytes
-            )
-            return None if self.in_flight and full else copy
+            if copy is not None:
+                return copy
+            self.queue.popleft()  # settled while it waited to be sent again
         return None
 
     def base(self) -> Base:
@@ -254,8 +275,38 @@ class InboundLink:
         """Settled and not yet said on the present stream; after a new stream, Welcome says it."""
         self.gaps: list[tuple[int, int]] = []
         self.answers: list[Dot] = []
+        self.lost: list[Dot] = []
         self.watch: dict[NodeId, int] = {}
         self.frames_received = 0
+        self.frames_in_turn = 0
+        """Up to which frame of this stream none is missing: only then is what it says of the past believed."""
+        self.heard = 0
+        """Everything on this link with a timestamp up to this one has been received. Outlives the streams."""
+        self.asking = 0
+        """The largest timestamp past which something here waits, or waited, for this link."""
+        self.asked = 0
+        """The largest of which the sender was asked on this stream."""
+        self.skew_ms = 0
+        """How far ahead of this node's physical clock the sender was when it was heard last, in ms."""
+
+    @classmethod
+    def to_oneself(cls, me: NodeId) -> InboundLink:
+        """A node's link to itself: always open and heard, without credit."""
+        link = cls(me)
+        link.based = True
+        link.heard = TIMESTAMP_MAX
+        return link
+
+    def note_frame(self, number: int, past: int) -> None:
+        """A frame was taken in with all that is in it. What it says of the past is kept if none before it is missing."""
+        self.frames_received = max(self.frames_received, number)
+        if number == self.frames_in_turn + 1:
+            self.frames_in_turn = number
+            self.heard = max(self.heard, past)
+
+    def question(self) -> int:
+        """The timestamp of which the sender has to be asked on this stream; 0 if there is none."""
+        return self.asking if self.asking > self.heard and self.asking > self.asked else 0
 
     def welcome(self, me: NodeId, process: int, window_messages: int, window_bytes: int) -> Welcome:
         """Where this receiver stands with the sender, and the credit that it gives."""
@@ -300,8 +351,9 @@ class InboundLink:
         self.to_report.clear()
         self.gaps.clear()
         self.answers.clear()
+        self.lost.clear()
         self.watch.clear()
-        self.frames_received = 0
+        self.frames_received = self.frames_in_turn = self.asked = 0
 
 
 def digest(copy: Copy) -> int:

@@ -47,6 +47,12 @@ class EngineConfig:
 
     dots_max: int = 4096
     """Dots a stamp may list. A sender past it waits for settlements; a receiver refuses the stamp."""
+    dependencies_max: int = 64
+    """Dots that a stamp lists before the oldest are folded into its horizon: past this a stamp grows no more, and
+    messages may wait for what they do not follow. At 64, services with a few dozen peers hardly ever get there."""
+    links_known_after_ms: int = 5000
+    """How long after the start a sender that had an open link to an earlier incarnation of this node may take to
+    dial again, in ms: some times the longest pause between two attempts of a node (1 s)."""
     clock_entries_max: int = 64
     """Entries of the vector clock in a stamp; a larger clock is left out and comparisons say `NOT_AFTER`."""
     drift_max_ms: int = 500
@@ -71,6 +77,8 @@ class EngineConfig:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            least = 0 if name in ("clock_entries_max", "drift_max_ms") else 1
+            least = (
+                0 if name in ("clock_entries_max", "dependencies_max", "drift_max_ms", "links_known_after_ms") else 1
+            )
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")

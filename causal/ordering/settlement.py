@@ -41,6 +41,8 @@ class Settlement:
         """Destination → origin → seq up to which it said itself that nothing is still to come."""
         self.refused_since: dict[str, int] = {}
         """Name → the time in ms since when another process was refused it, while the one that has it was away."""
+        self.losers: dict[str, set[NodeId]] = {}
+        """Destination → of those origins, the ones of which it has lost messages."""
         self.changes = 0
         """Counts whatever may turn an answer of `is_settled` to yes: contexts prune when it has moved."""
 
@@ -77,11 +79,7 @@ class Settlement:
         return now_ms - since >= silence_max_ms
 
     def missing_here(self, origin: NodeId, seq: int) -> int:
-        """`MET` if nothing here need wait for this dot, `LOST` if it can never come, else the seq to wait for.
-
-        That is the dot's own, or, for a lost one, the last message received from the same incarnation before
-        it: origins chain their messages, so that one precedes whatever followed the lost one.
-        """
+        """`MET` if nothing here need wait for this dot, `LOST` if it can never come, else its seq: to be waited for."""
         link = self.inbound.get(origin)
         if link is not None:
             arrival = link.unsettled.get(seq)
@@ -92,11 +90,7 @@ class Settlement:
         stable = self.stable.get(origin)
         if stable is not None and stable.covers(self.me.name, seq):
             return MET
-        if not self.is_gone(origin):
-            return seq
-        if link is not None:
-            return max((s for s, a in link.unsettled.items() if s < seq and not a.passed), default=LOST)
-        return LOST
+        return LOST if self.is_gone(origin) else seq
 
     def is_here(self, origin: NodeId, seq: int) -> bool:
         """Whether this message has been received here and is not settled yet."""
@@ -109,7 +103,7 @@ class Settlement:
         return 0 if stable is None else stable.lagging.get(self.me.name, stable.upto + 1) - 1
 
     def is_settled(self, destination: str, origin: NodeId, seq: int) -> bool:
-        """Whether a context may forget this dot: settled at its destination, as far as is known here."""
+        """Whether a context may forget this dot: settled at its destination, as far as is known here, or lost."""
         if origin == self.me:
             link = self.outbound.get(destination)
             return link is None or seq not in link.outbox
@@ -121,14 +115,26 @@ class Settlement:
         said = self.concluded.get(destination)
         return said is not None and said.get(origin, 0) >= seq
 
-    def conclude(self, destination: str, origin: NodeId, seq: int) -> None:
+    def is_lost(self, destination: str, origin: NodeId, seq: int) -> bool:
+        """Of a dot that `is_settled`: whether it is, or may be, lost, with what it carried."""
+        if destination == self.me.name and self.missing_here(origin, seq) == LOST:
+            return True
+        losers = self.losers.get(destination)
+        return losers is not None and origin in losers
+
+    def conclude(self, destination: str, origin: NodeId, seq: int, *, lost: bool = False) -> None:
         """The destination itself said that this message is settled there, or will never come. That is final, and
         remembered: others may not know it yet, and would name the dot again."""
         said = self.concluded.setdefault(destination, {})
         self.changes += 1
         said[origin] = max(seq, said.pop(origin, 0))  # to the end: the oldest goes first
+        losers = self.losers.setdefault(destination, set())
+        if lost:
+            losers.add(origin)
         if len(said) > CONCLUDED_MAX:
-            del said[next(iter(said))]
+            oldest = next(iter(said))
+            del said[oldest]
+            losers.discard(oldest)
 
     def learn(self, report: StableNumber) -> bool:
         """Take in a stable number; returns whether it says anything new."""

@@ -122,3 +122,12 @@ def joined_seqs(one: Seqs, other: Seqs) -> Seqs:
 def seqs_left(seqs: frozenset[int], is_gone: Callable[[int], bool]) -> frozenset[int] | None:
     """What is left of these dots without those that `is_gone`; None if nothing is."""
     return frozenset([seq for seq in seqs if not is_gone(seq)]) or None
+
+
+def without_seqs(seqs: Seqs, others: Seqs | None) -> Seqs | None:
+    """These dots but for the others; None if nothing is left. Of a chain only the same dot takes one away."""
+    if others is None or seqs == others:
+        return seqs if others is None else None
+    if isinstance(seqs, int):
+        return None if not isinstance(others, int) and seqs in others else seqs
+    return (seqs - (frozenset((others,)) if isinstance(others, int) else others)) or None

@@ -103,8 +103,8 @@ def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_m
         _validate_dots(origin, seq, elsewhere, {origin: seq, me: last_seq})
         if not destination:
             raise ProtocolError(f"stamp of {origin}/{seq} names a destination without a name")
-    if stamp.horizon >= stamp.timestamp:
-        raise ProtocolError(f"message {origin}/{seq} has a horizon that is not before it")
+    if stamp.horizon > stamp.timestamp:
+        raise ProtocolError(f"message {origin}/{seq} has a horizon that lies after it")
     for destination, closed in stamp.closed.items():
         _validate_closed(origin, seq, closed, stamp.elsewhere.get(destination, NO_DOTS))
     if stamp.clock is not None and (stamp.clock.get(origin) != seq or stamp.clock.get(me, 0) > last_seq):

@@ -26,6 +26,9 @@ class VerdictKind(StrEnum):
     """The subject asks for no order."""
     LOST = "lost"
     """A predecessor can never come: the incarnation that sent it is gone, and it never got here."""
+    UNSURE = "unsure"
+    """Nobody could say whether everything that precedes it has been here: a horizon stands in for its predecessors,
+    and this node started lately and has not heard from all senders, or a sender is gone with what it last sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,4 @@ class Verdict:
 
 ORDERED = Verdict()
 UNORDERED = Verdict(VerdictKind.UNORDERED)
+UNSURE = Verdict(VerdictKind.UNSURE)

@@ -35,15 +35,21 @@ class Figures:
         self._tally["sent to itself"] += name in distinct
         self._tally["destination listed twice"] += len(distinct) < len(to)
         self._tally["clock left out"] += stamp.clock is None
+        self._tally["folded"] += bool(stamp.horizon)
+        self._tally["siblings folded"] += stamp.horizon == stamp.timestamp
+        self._tally["closed dots kept"] += bool(stamp.closed and stamp.horizon)
 
     def received(self, engine: Engine, arrival: Arrival, *, sibling: bool) -> None:
         """A copy has come in and is held or not. `sibling`: it waits for another copy of what its sender got."""
         waits_for = arrival.waits_for
         if arrival.ordering is Ordering.NONE:
             self._tally["none out of turn" if waits_for else "none in turn"] += 1
+        if arrival.waits_past is not None:
+            self._tally["held until links are past its horizon"] += 1
         if waits_for is None:
             return
         self._tally["held"] += 1
+        self._tally["held under its horizon"] += bool(arrival.horizon)
         self._tally["held: sibling of a multicast"] += sibling
         link = engine.settlement.inbound.get(waits_for.origin)
         awaited = link.unsettled.get(waits_for.seq) if link is not None else None
@@ -60,6 +66,8 @@ class Figures:
         """A handler starts for the first time."""
         self._tally["started"] += 1
         self._tally["released as a predecessor is lost"] += bool(arrival.lost)
+        self._tally["released under a horizon"] += bool(arrival.horizon)
+        self._tally["unsure"] += arrival.unsure and not arrival.lost
 
     def finished(self, arrival: Arrival) -> None:
         """A handler has returned, or a message was dropped."""
@@ -104,6 +112,8 @@ class Figures:
         self._tally["frames"] += 1
         self._tally["gap"] += len(frame.resend)
         self._tally["question answered by destination"] += len(frame.answers)
+        self._tally["lost dot told"] += len(frame.lost)
+        self._tally["question about a horizon"] += bool(frame.ask_past)
         for asked in frame.watch:
             self._tally["question to the origin" if asked == origin else "question to a teller"] += 1
             self._asked_tellers[asked] = origin

@@ -58,7 +58,8 @@ class Place:
     finished_ever: int = 0
     lost_ever: int = 0
     named: int = 0
-    """What some verdict here has named as lost."""
+    """What some verdict here has named as lost, or hinted at."""
+    restarted: bool = False
 
 
 class History:
@@ -154,8 +155,16 @@ class History:
                 self.blame(f"doubled: {name} took {sent.dot} in twice")
             place.received |= sent.bit
 
-    def started(self, name: str, number: int, *, ordered: bool) -> None:
-        """A handler starts; `ordered`: its verdict claims the guarantee in full."""
+    def doubted(self, name: str, number: int) -> None:
+        """A message has been released, and says that something which precedes it may be missing."""
+        sent, place = self._known(name, number), self.places[name]
+        if sent is not None:  # it tells of senders that are gone, not of messages
+            for lost in self.messages_of(place.lost_ever):
+                if self._of[lost.process, lost.dot.origin] & sent.past:
+                    place.named |= lost.bit
+
+    def started(self, name: str, number: int, *, ordered: bool, bounded: bool = False) -> None:
+        """A handler starts; `ordered`: its verdict claims the guarantee in full, `bounded`: it had a horizon."""
         sent, place = self._known(name, number), self.places[name]
         if sent is None:
             return
@@ -168,7 +177,7 @@ class History:
             if other != name and handled & sent.bit and self._runs_as.get(other) == self._runs_as.get(name):
                 self.blame(f"doubled: {name} handles {sent.dot}, and so has {other} as the same incarnation")
         if place.causal & sent.bit:
-            self._judge_order(name, place, sent, ordered)
+            self._judge_order(name, place, sent, ordered, bounded)
         place.running |= sent.bit
         place.past |= sent.past | sent.bit
 
@@ -231,6 +240,7 @@ class History:
             finished_ever=old.finished_ever,
             lost_ever=old.lost_ever,
             named=old.named,
+            restarted=True,
         )
         self._lose_own(NodeId(name, incarnation), process)
 
@@ -270,7 +280,7 @@ class History:
 
     # -- judgements --------------------------------------------------------------------------------------------
 
-    def _judge_order(self, name: str, place: Place, sent: Sent, ordered: bool) -> None:
+    def _judge_order(self, name: str, place: Place, sent: Sent, ordered: bool, bounded: bool) -> None:
         early = sent.past & place.addressed & place.causal
         for process in self._processes[name]:  # another one may have had the name before
             early &= ~self.places[process].finished_ever
@@ -278,14 +288,9 @@ class History:
             return
         missing = early & ~place.lost_ever
         if missing:
-            # Whoever follows a lost message cannot know what that one followed, but for its own origin's messages.
-            excused = 0
-            for lost in self.messages_of(sent.past & place.lost_ever):
-                excused |= lost.past & ~self._of.get((lost.process, lost.dot.origin), 0)
+            excused = self._excused(place, sent, missing, bounded)
             for other in self.messages_of(missing & ~excused):
                 self.blame(f"order: {name} starts {sent.dot} before {other.dot} is settled")
-            self.tally["excused: preceded a lost one"] += (missing & excused).bit_count()
-            self.tally["excused: preceded a lost one that an earlier verdict named"] += ordered
         self.tally["started after a loss"] += 1
         if ordered:
             self.tally["started after a loss that an earlier verdict named"] += 1
@@ -293,6 +298,22 @@ class History:
                 if place.named & (lost.bit | self._followers(lost) & sent.past):
                     return
             self.tally["silent"] += 1
+
+    def _excused(self, place: Place, sent: Sent, missing: int, bounded: bool) -> int:
+        """Of what is missing, what this node could not know of: its sender has never dialled it in this run.
+
+        That is so for what a lost message had followed, and after a restart for what a horizon stands in for.
+        """
+        strangers = before_lost = 0
+        for other in self.messages_of(missing):
+            if other.dot.incarnation > place.latest.get(other.dot.name, 0):
+                strangers |= other.bit
+        for lost in self.messages_of(sent.past & place.lost_ever if strangers else 0):
+            before_lost |= lost.past & strangers
+        late = strangers & ~before_lost if bounded and place.restarted else 0
+        self.tally["excused: preceded a lost one, and its sender never dialled"] += before_lost.bit_count()
+        self.tally["excused: its sender has not dialled since a restart"] += late.bit_count()
+        return before_lost | late
 
     def _followers(self, first: Sent) -> int:
         bits = 0

@@ -10,8 +10,9 @@ from collections import Counter, deque
 from collections.abc import Iterator
 
 from causal.ordering.engine import Engine
+from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
-from causal.ordering.stamp import Dots
+from causal.ordering.stamp import NO_DOTS, Dots, without_seqs
 
 REMEMBERED = 64
 """Mappings of a context that are watched for mutation, newest first."""
@@ -47,6 +48,15 @@ class Invariants:
         for dots, copy in self._seen:
             if dots != copy:
                 yield f"a mapping of the context was changed in place: {copy} is now {dots}"
+        context = self._engine.context
+        if {to: set(dots) for to, dots in context.pending.items()} != {
+            to: set(ages) for to, ages in context.ages.items()
+        }:
+            yield f"pending is {context.pending}, ages are {context.ages}"
+        for to, shut in context.closed.items():
+            for origin, seqs in shut.items():
+                if without_seqs(seqs, context.pending.get(to, NO_DOTS).get(origin)) is not None:
+                    yield f"{origin}/{seqs} for {to} is closed and not pending"
         for dots in self._engine.context.pending.values():
             if id(dots) not in self._ids:
                 if len(self._seen) == REMEMBERED:
@@ -59,11 +69,13 @@ class Invariants:
 
 def _hold_back(engine: Engine) -> Iterator[str]:
     settlement = engine.settlement
-    held = list(engine.delivery.holdback)
-    for arrival in held:
+    held = engine.delivery.held
+    for arrival in engine.delivery.horizons:
+        yield from _under_horizon(engine, arrival)
+    for arrival in engine.delivery.holdback:
         dot = arrival.waits_for
-        if dot is None or arrival.in_turn:
-            yield f"{arrival.dot} is held and waits for nothing"
+        if dot is None or arrival.in_turn or arrival.waits_past is not None:
+            yield f"{arrival.dot} is held and waits for nothing, or for two things"
         elif settlement.missing_here(dot.origin, dot.seq) != dot.seq:
             yield f"{arrival.dot} waits for {dot}, which is not missing"
     waiting = [
@@ -71,6 +83,21 @@ def _hold_back(engine: Engine) -> Iterator[str]:
     ]
     if sorted(map(id, held)) != sorted(map(id, waiting)):
         yield f"held are {[str(a.dot) for a in held]}, not in turn {[str(a.dot) for a in waiting]}"
+
+
+def _under_horizon(engine: Engine, arrival: Arrival) -> Iterator[str]:
+    sender = arrival.waits_past
+    if sender is None or not arrival.horizon or arrival.in_turn or arrival.held_under is not None:
+        yield f"{arrival.dot} is held under its horizon {arrival.horizon} and waits for {sender}"
+        return
+    link = engine.settlement.inbound.get(sender)
+    if link is None or sender == engine.me:
+        if engine.delivery.horizons.complete:
+            yield f"{arrival.dot} waits for {sender} to dial, and the time for that is over"
+    elif link.heard >= arrival.horizon or engine.settlement.is_gone(sender):
+        yield f"{arrival.dot} waits for {sender}, which is past it or gone"
+    elif link.asking < arrival.horizon:
+        yield f"{arrival.dot} waits for {sender}, which was not asked"
 
 
 def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
@@ -92,6 +119,8 @@ def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
         yield f"to {link.peer}: outbox_bytes is {link.outbox_bytes}"
     if link.in_flight_bytes != sum(len(link.outbox[seq].payload) for seq in link.in_flight):
         yield f"to {link.peer}: in_flight_bytes is {link.in_flight_bytes}"
+    if queued != sorted(queued):
+        yield f"to {link.peer}: queued out of order: {queued}"
     stable = engine.settlement.stable.get(engine.me)
     if stable is not None and any(stable.covers(link.peer, seq) for seq in link.outbox):
         yield f"{stable} covers unsettled messages to {link.peer}: {list(link.outbox)}"
@@ -110,5 +139,5 @@ def _inbound(link: InboundLink) -> Iterator[str]:
             yield f"{arrival.dot} has finished in its turn and is not settled"
         if arrival.in_turn and arrival.waits_for is not None:
             yield f"{arrival.dot} is in turn and waits for {arrival.waits_for}"
-    if not link.connected and (link.gaps or link.answers or link.watch):
+    if not link.connected and (link.gaps or link.answers or link.lost or link.watch or link.asked):
         yield f"from {link.origin}: something to say on a stream that is gone"

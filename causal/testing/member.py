@@ -19,6 +19,7 @@ from causal.ordering.frames import (
     SenderToReceiver,
     Welcome,
 )
+from causal.ordering.holdback import Arrival
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
 from causal.ordering.verdict import Ordering
@@ -84,6 +85,8 @@ class Member:
         plan = self._plan
         config = EngineConfig(
             dots_max=plan.dots_max,
+            dependencies_max=plan.dependencies_max,
+            links_known_after_ms=plan.links_known_ms,
             clock_entries_max=plan.clock_entries_max,
             outbox_messages=plan.outbox_messages,
             window_messages=plan.window_messages,
@@ -113,7 +116,7 @@ class Member:
         self._pumping: set[str | NodeId] = set()
         self._soon(self._random.randrange(plan.heartbeat_ms * MS), self._beat)
         for peer in self.peers:
-            self._soon(self._random.randrange(10 * MS), self._dial, peer)
+            self._soon(self._random.randrange(plan.late_links_ms * MS), self._dial, peer)
 
     def crash(self) -> None:
         """Be gone, in the middle of whatever goes on; a Hello may still be on its way, for longer than it should."""
@@ -161,8 +164,20 @@ class Member:
         if self._strict and self._plan.seed % THOROUGH == 0:
             self._check_invariants()
         for arrival in self.engine.delivery.holdback:
-            if not arrival.finished:
+            if not arrival.finished and not self._is_bounded(arrival):
                 self._history.judge_held(self.place, number_of(arrival))
+
+    def _is_bounded(self, arrival: Arrival) -> bool:
+        """Whether it, or what it waits for, has a horizon: that may make it wait for what it does not follow."""
+        inbound = self.engine.settlement.inbound
+        while not arrival.horizon:
+            if arrival.held_under is None or (link := inbound.get(arrival.held_under[0])) is None:
+                return False
+            awaited = link.unsettled.get(arrival.held_under[1])
+            if awaited is None:
+                return False
+            arrival = awaited
+        return True
 
     def _check_invariants(self) -> None:
         for text in self._invariants.broken():
@@ -194,7 +209,11 @@ class Member:
                 output = self.engine.welcomed(peer, frame)
                 self._history.met(frame.receiver, stream.receiver.place)
             else:
-                output = self.engine.reported(peer, frame)
+                output = self.engine.reported(peer, frame, self.now_ms())
+        except ClockDriftError:  # asked about a horizon by a clock too far ahead: the link rests until it is mended
+            self._network.tally["question from a clock that drifts"] += 1
+            stream.tear()
+            return
         except CausalError as error:
             if isinstance(frame, Welcome) and self.engine.settlement.is_gone(frame.receiver):
                 self._network.tally["answered by an incarnation that is gone"] += 1
@@ -372,8 +391,8 @@ class Member:
         engine = self.engine
         if engine.unsettled:
             reasons.append(f"{self.name}: unsettled {[str(dot) for dot in engine.unsettled]}")
-        if len(engine.delivery.holdback):
-            held = [f"{a.dot} for {a.waits_for}" for a in engine.delivery.holdback]
+        if engine.delivery.held:
+            held = [f"{a.dot} for {a.waits_for or a.waits_past}" for a in engine.delivery.held]
             reasons.append(f"{self.name}: held {held}")
         left = [link.unsettled for link in engine.settlement.inbound.values() if link.unsettled]
         if left:

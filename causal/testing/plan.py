@@ -58,6 +58,12 @@ class Plan:
     """Whether frames go through their real encoding."""
     heartbeat_ms: int
     garbage_after_ms: int
+    dependencies_max: int
+    """Dots that a stamp may list before the oldest are folded into its horizon."""
+    late_links_ms: int
+    """How long after its start a node may take to dial a peer for the first time."""
+    links_known_ms: int
+    """How long after a start a receiver holds what has a horizon until all senders have dialled."""
     twin: bool = False
     """Whether a second process with the name of the first node starts in the same millisecond."""
     twin_listens: bool = False
@@ -102,6 +108,9 @@ class Plan:
             wire=some(0.15, True, False),
             heartbeat_ms=random.choice((20, 40, 80)),
             garbage_after_ms=random.choice((60, 200)),
+            dependencies_max=some(0.4, random.choice((0, 0, 1, 2, 4, 16)), 64),
+            late_links_ms=some(0.25, 150, 10),
+            links_known_ms=random.choice((100, 400, 1500)),
         )
         unasked = not plan.crashes and not plan.lost and random.random() < 0.7
         if random.random() < 0.1:

@@ -111,7 +111,11 @@ class Work:
         if attempt == 1:
             self._figures.started(arrival)
             self._history.named(self._place, arrival.lost)
-        self._history.started(self._place, number_of(arrival), ordered=arrival.verdict.ordered)
+            if arrival.unsure:
+                self._history.doubted(self._place, number_of(arrival))
+        self._history.started(
+            self._place, number_of(arrival), ordered=arrival.verdict.ordered, bounded=bool(arrival.horizon)
+        )
         self._running.add(arrival)
         duration = self._random.randint(0, self._plan.handler_ms * MS)
         sends = self._random.choice((1, 1, 2)) if self._random.random() < self._plan.chain else 0

@@ -35,7 +35,7 @@ SUBJECTS_INTERNED_MAX = 1_024
 """Subjects that a sender defines. Later ones go in full: a sender that makes up subjects fills no table."""
 
 PAIRS_MAX = 65_536
-"""Dots in `questions` or `answers`, entries of `watch`, rows of `stable`."""
+"""Dots in `questions`, `answers` or `lost`, entries of `watch`, rows of `stable`."""
 
 LAGGING_MAX = 4_096
 """Exceptions of one stable number."""

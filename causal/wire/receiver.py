@@ -82,6 +82,9 @@ class ReceiverEncoder:
         written.resend.extend(chain.from_iterable(frame.resend))
         if frame.answers:
             written.answers.extend(write_dots(frame.answers, origins))
+        if frame.lost:
+            written.lost.extend(write_dots(frame.lost, origins))
+        written.ask_past = frame.ask_past
         for origin, seq in frame.watch.items():
             written.watch.extend((origins[origin], seq))
         written.origins.extend(origins.fresh)
@@ -136,7 +139,9 @@ class ReceiverDecoder:
             settled=read_seqs(frame.settled, "settled"),
             resend=_read_ranges(frame),
             answers=read_dots(frame.answers, self._origins, "answers") if frame.answers else (),
+            lost=read_dots(frame.lost, self._origins, "lost") if frame.lost else (),
             watch=self._read_watch(frame) if frame.watch else {},
+            ask_past=frame.ask_past,
         )
 
     def _read_watch(self, frame: pb.ReceiverFrame) -> dict[NodeId, int]:

@@ -57,6 +57,7 @@ class SenderEncoder:
         message = pb.SenderToReceiver()
         written = message.frame
         written.number = frame.number
+        written.past = frame.past
         if frame.copies:
             written.copies = write_copies(frame.copies, origins, self._destinations, self._subjects)
         if frame.stable:
@@ -131,6 +132,7 @@ class SenderDecoder:
             copies=read_copies(frame.copies, origins, destinations, subjects) if frame.copies else (),
             stable=read_stable(frame.stable, origins, destinations) if frame.stable else (),
             questions=read_dots(frame.questions, origins, "questions") if frame.questions else (),
+            past=frame.past,
         )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from causal import BackpressureError, ClosedError, Dot, Message, SubjectError, UnknownDestinationError
+from causal.node.config import NodeConfig
+from causal.ordering import EngineConfig
 from causal.testing.cluster import Cluster
 from tests.node.support import AT_ONCE, Collector, Gate, lines, quick, turns, until
 
@@ -266,23 +268,27 @@ async def test_send_inside_a_handler_at_twice_the_bound_raises_and_the_handler_i
     assert len(gate.left) == 5
 
 
-async def test_send_past_the_bound_of_dots_waits_visibly_for_settlements() -> None:
-    """64 peers, all down: the 65th dot would make the stamp too large."""
-    names = [f"P{number}" for number in range(65)]
-    rare = {"heartbeat_interval": 0.5, "reconnect_first": 0.05, "reconnect_max": 0.05, "drain_timeout": 0}
-    s1 = quick("S1", dependencies_max=64, peers={name: f"{name}:1" for name in names}, **rare)
-    peers = [quick(name, peers={"S1": "S1:1"}, **rare) for name in names]
-    async with Cluster(s1, *peers) as cluster:
-        for name in names:
-            cluster.cut("S1", name)
+async def test_send_past_what_any_stamp_may_list_waits_visibly_for_settlements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Peers that are down and have never been up: their dots cannot be folded, and at some point there are too many."""
+    monkeypatch.setattr(NodeConfig, "engine", lambda self: EngineConfig(dependencies_max=2, dots_max=4))
+    names = [f"P{number}" for number in range(5)]
+    s1 = quick("S1", peers={name: f"{name}:1" for name in names}, drain_timeout=0)
+    peers = [quick(name, peers={"S1": "S1:1"}, drain_timeout=0) for name in names]
+    cluster = Cluster(s1, *peers)
+    for name in names:
+        cluster.cut("S1", name)
+    async with cluster:
         for name in names[:-1]:
             await s1.send(name, "a")
+        assert s1.status()["bounded"]["pending"] == 4
         waiting = asyncio.create_task(s1.send(names[-1], "a"))
         await until(lambda: s1.status()["sends_waiting"] == 1)
-        with pytest.raises(BackpressureError, match="stamp would list 65 dots, more than 64"):
+        with pytest.raises(BackpressureError, match="stamp would list 5 dots, more than 4"):
             await s1.send(names[-1], "a", timeout=0)
         cluster.heal("S1", names[0])
-        assert (await asyncio.wait_for(waiting, 5)).seq == 65
+        assert (await asyncio.wait_for(waiting, 5)).seq == 5
 
 
 async def test_settled_of_one_dot_returns_although_others_are_not() -> None:

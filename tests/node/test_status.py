@@ -45,7 +45,7 @@ async def test_status_tells_what_is_held_for_which_dot_of_whom_and_since_when() 
         await until(lambda: s1.status()["links"]["out"]["S3"]["error"] is None)
         assert s1.status()["links"]["out"]["S3"]["state"] == "open"
         assert s3.status()["counters"] == {
-            "sent": 0, "received": 3, "delivered": 3, "settled": 3, "held": 1, "lost": 0,
+            "sent": 0, "received": 3, "delivered": 3, "settled": 3, "held": 1, "lost": 0, "unsure": 0,
             "retried": 0, "dead_lettered": 0, "duplicates": 0, "conflicts": 0,
         }  # fmt: skip
 

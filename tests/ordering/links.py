@@ -199,7 +199,7 @@ class Net:
         """Whatever the receiver has to say on this link arrives back at the sender."""
         frame = self[receiver].engine.report(self[sender].me, heartbeat=heartbeat)
         if frame is not None:
-            self[sender].note(self[sender].engine.reported(receiver, frame))
+            self[sender].note(self[sender].engine.reported(receiver, frame, self.now_ms))
         return frame
 
     def heartbeat(self) -> None:

@@ -21,7 +21,7 @@ def nothing(destination: str, origin: NodeId, seq: int) -> bool:
 def context_of(*several: dict[str, dict[NodeId, int]]) -> CausalContext:
     context = CausalContext()
     for pending in several:
-        context.merge(pending, nothing)
+        context.merge(pending, nothing, 7)
     return context
 
 
@@ -57,9 +57,9 @@ def test_merge_mutates_neither_what_it_takes_in_nor_what_it_has_given_out(
     context = context_of(one)
     given_out = dict(context.pending)
     before = snapshot([one, other, given_out])
-    context.merge(other, nothing)
+    context.merge(other, nothing, 7)
     context.prune(lambda destination, origin, seq: seq % 2 == 0)
-    context.follow(["A"], ORIGINS[0], 9)
+    context.follow(["A"], ORIGINS[0], 9, 8)
     context.forget("A", ORIGINS[0], 9)
     assert snapshot([one, other, given_out]) == before
 
@@ -78,13 +78,13 @@ def test_joined_is_the_first_itself_where_the_second_adds_nothing(
 def test_merge_leaves_out_what_is_known_to_be_settled() -> None:
     context = CausalContext()
     pending = {"A": {ORIGINS[0]: 1, ORIGINS[2]: 2}, "B": {ORIGINS[0]: 1}}
-    context.merge(pending, lambda destination, origin, seq: origin == ORIGINS[0])
+    context.merge(pending, lambda destination, origin, seq: origin == ORIGINS[0], 7)
     assert context.pending == {"A": {ORIGINS[2]: 2}}
 
 
 def test_send_stands_for_all_that_was_pending_at_its_destinations() -> None:
     context = context_of({"A": {ORIGINS[0]: 1}, "B": {ORIGINS[1]: 2}, "C": {ORIGINS[2]: 3}})
-    context.follow(["A", "B"], ORIGINS[3], 7)
+    context.follow(["A", "B"], ORIGINS[3], 7, 8)
     assert context.pending == {"A": {ORIGINS[3]: 7}, "B": {ORIGINS[3]: 7}, "C": {ORIGINS[2]: 3}}
 
 
@@ -114,14 +114,14 @@ def test_destination_that_reports_a_dot_takes_away_that_one_and_earlier_ones_onl
 def test_dots_that_stand_each_for_themselves_are_joined_and_forgotten_one_by_one() -> None:
     one, other = {ORIGINS[0]: frozenset({3, 5})}, {ORIGINS[0]: frozenset({5, 9}), ORIGINS[2]: frozenset({1})}
     context = CausalContext()
-    context.merge({"A": one}, nothing)
-    context.merge({"A": other}, lambda destination, origin, seq: seq == 9)
+    context.merge({"A": one}, nothing, 7)
+    context.merge({"A": other}, lambda destination, origin, seq: seq == 9, 7)
     assert context.pending == {"A": {ORIGINS[0]: frozenset({3, 5}), ORIGINS[2]: frozenset({1})}}
     context.forget("A", ORIGINS[0], 4)
     assert context.pending["A"][ORIGINS[0]] == frozenset({3, 5})
     context.forget("A", ORIGINS[0], 5)
     assert context.pending["A"] == {ORIGINS[0]: frozenset({3}), ORIGINS[2]: frozenset({1})}
-    context.add("A", ORIGINS[0], frozenset({7}))
+    context.add("A", ORIGINS[0], frozenset({7}), 9)
     context.prune(lambda destination, origin, seq: seq != 7)
     assert context.pending == {"A": {ORIGINS[0]: frozenset({7})}}
     context.forget("A", ORIGINS[0], 7)

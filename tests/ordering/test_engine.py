@@ -169,7 +169,7 @@ def test_transmit_without_credit_for_the_next_message_comes_to_an_end() -> None:
         s2.handle(dot)
         report = s2.engine.report(s1.me)
         assert report is not None
-        assert s1.note(s1.engine.reported("S2", report)).transmit == ({"S2"} if dot != dots[-1] else set())
+        assert s1.note(s1.engine.reported("S2", report, net.now_ms)).transmit == ({"S2"} if dot != dots[-1] else set())
 
 
 def test_frames_are_cut_by_messages_and_numbered_from_1_on_each_stream() -> None:

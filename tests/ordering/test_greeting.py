@@ -59,7 +59,7 @@ def carry(sender: Engine, receiver: Engine) -> list[Dot]:
         receiver.start(arrival)
         receiver.finish(arrival)
     report = receiver.report(sender.me)
-    return [] if report is None else sender.reported(receiver.me.name, report).settled
+    return [] if report is None else sender.reported(receiver.me.name, report, START_MS).settled
 
 
 def refusal(answer: Welcome | Refusal) -> tuple[RefusalCode, int]:

@@ -114,7 +114,7 @@ class Run:
         if self.up[link]:
             answer = self.up[link].popleft()
             for _ in range(self.random.choice([1, 1, 2])):
-                self.net[sender].note(self.net[sender].engine.reported(receiver, answer))
+                self.net[sender].note(self.net[sender].engine.reported(receiver, answer, self.net.now_ms))
 
     def cut(self) -> None:
         """The stream breaks, or a new one takes its place at once; what was on it is gone."""

@@ -143,7 +143,7 @@ def test_b10_frame_after_the_stream_has_broken_is_ignored_at_both_ends() -> None
     with unchanged(s2.engine):
         s2.engine.arrived(s1.me, late, net.now_ms)
     with unchanged(s1.engine):
-        s1.engine.reported("S2", ReceiverFrame(received=9, settled=(1,)))
+        s1.engine.reported("S2", ReceiverFrame(received=9, settled=(1,)), net.now_ms)
     assert s1.engine.transmit("S2", net.now_ms, heartbeat=True) is None
 
 
@@ -175,12 +175,12 @@ def test_teller_of_a_lost_dot_hears_so_at_once_and_names_it_no_more() -> None:
     s2.handle(trigger)
     effect = s2.send("S3")
     net.carry("S2", "S3")
-    s2.engine.context.merge({"S3": {lost.origin: lost.seq}}, lambda *_: False)  # told of it once more
+    s2.engine.context.merge({"S3": {lost.origin: lost.seq}}, lambda *_: False, net.now_ms << 16)  # told of it once more
     net.restart("S1")
     net.connect("S1", "S3")
     report = net.answer("S2", "S3")
     assert report is not None
-    assert (report.answers, report.settled) == ((lost,), ())
+    assert (report.lost, report.answers, report.settled) == ((lost,), (), ())
     assert s2.pending["S3"] == {effect}
     assert s3.handle_all() == [effect]
 
@@ -197,7 +197,7 @@ def test_teller_of_a_lost_dot_that_is_not_connected_is_not_told() -> None:
     net.cut("S2", "S3")
     net.restart("S1")
     net.connect("S1", "S3")
-    assert s3.engine.settlement.inbound[s2.me].answers == []
+    assert s3.engine.settlement.inbound[s2.me].lost == []
 
 
 def test_dot_of_another_incarnation_of_this_node_is_lost_even_if_it_is_a_later_one() -> None:
@@ -205,7 +205,7 @@ def test_dot_of_another_incarnation_of_this_node_is_lost_even_if_it_is_a_later_o
     net = Net("S1", "S2")
     s2 = net["S2"]
     later = Dot("S2", 9, 1)
-    copy = Copy(1, stamp(after={later.origin: later.seq}), "s", b"")
+    copy = Copy(1, stamp(after={later.origin: later.seq}, clock={net["S1"].me: 1}), "s", b"")
     net.deliver("S1", "S2", SenderFrame(number=2, copies=(copy,)))
     assert s2.handle_all() == [Dot("S1", 1, 1)]
     assert s2.arrivals[Dot("S1", 1, 1)].verdict.missing == (later,)
@@ -452,7 +452,7 @@ def test_report_on_what_was_never_sent_is_refused(frame: ReceiverFrame) -> None:
     net["S1"].send("S2")
     net.carry("S1", "S2")
     with refused(net["S1"].engine, ProtocolError, "reports on something that was never sent"):
-        net["S1"].engine.reported("S2", frame)
+        net["S1"].engine.reported("S2", frame, net.now_ms)
 
 
 # -- streams that break and repeat -----------------------------------------------------------------------------
@@ -487,7 +487,7 @@ def test_what_a_stream_was_about_to_say_dies_with_it() -> None:
     frame = dataclasses.replace(only(frame, first, third), questions=(asked,))
     net.deliver("S1", "S2", frame)
     s2.handle(first)
-    s2.engine.context.merge({"S1": {stranger.origin: 1}, "S9": {s1.me: 1}}, lambda *_: False)
+    s2.engine.context.merge({"S1": {stranger.origin: 1}, "S9": {s1.me: 1}}, lambda *_: False, 1)
     s2.tick()
     net.now_ms += 60_000
     output = s2.tick()
@@ -552,9 +552,9 @@ def test_receiver_frame_processed_twice_changes_nothing() -> None:
     report = s2.engine.report(s1.me)
     assert report is not None
     report = dataclasses.replace(report, resend=((2, 2),), watch={s1.me: 1})
-    s1.note(s1.engine.reported("S2", report))
+    s1.note(s1.engine.reported("S2", report, net.now_ms))
     with unchanged(s1.engine):
-        output = s1.engine.reported("S2", report)
+        output = s1.engine.reported("S2", report, net.now_ms)
     assert output.settled == []
     assert s1.settled == [], "one of two destinations has settled it, said twice"
     assert list(s1.engine.outbound["S2"].queue) == [2]
@@ -591,7 +591,7 @@ def test_c8_hello_of_a_new_stream_makes_reports_of_the_old_one_void() -> None:
     assert late is not None
     s1.engine.hello("S2")
     with unchanged(s1.engine):
-        s1.engine.reported("S2", late)
+        s1.engine.reported("S2", late, net.now_ms)
     assert s1.engine.unsettled == [dot]
 
 

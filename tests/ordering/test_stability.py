@@ -468,15 +468,15 @@ def test_teller_that_is_asked_and_does_not_know_asks_on_once_in_its_time() -> No
     net = Net("S1", "S2", "S3", peers={"S1": ["S2"], "S2": ["S3"], "S3": []})
     s1, s2, _ = net
     asked = ReceiverFrame(received=0, watch={s1.me: 4})
-    s2.note(s2.engine.reported("S3", asked))
+    s2.note(s2.engine.reported("S3", asked, net.now_ms))
     assert s2.tick().report == {s1.me}
     answer = net.answer("S1", "S2")
     assert answer is not None
     assert answer.watch == {s1.me: 4}
-    s2.note(s2.engine.reported("S3", asked))
+    s2.note(s2.engine.reported("S3", asked, net.now_ms))
     net.now_ms += 59_999
     assert s2.tick().report == set(), "the question is on its way"
-    s2.note(s2.engine.reported("S3", asked))
+    s2.note(s2.engine.reported("S3", asked, net.now_ms))
     net.now_ms += 1
     assert s2.tick().report == {s1.me}
 
@@ -486,9 +486,11 @@ def test_teller_that_knows_or_could_never_hear_does_not_ask_on() -> None:
     s1, s2, _ = net
     gone = NodeId("S1", 0)
     net.deliver("S1", "S2", SenderFrame(number=2, stable=(StableNumber(origin=NodeId("X", 1), upto=4, lagging={}),)))
-    s2.note(s2.engine.reported("S3", ReceiverFrame(received=0, watch={NodeId("X", 1): 4, gone: 1, s2.me: 1})))
+    s2.note(
+        s2.engine.reported("S3", ReceiverFrame(received=0, watch={NodeId("X", 1): 4, gone: 1, s2.me: 1}), net.now_ms)
+    )
     assert s2.tick().report == set()
-    s2.note(s2.engine.reported("S3", ReceiverFrame(received=0, watch={NodeId("X", 1): 5})))
+    s2.note(s2.engine.reported("S3", ReceiverFrame(received=0, watch={NodeId("X", 1): 5}), net.now_ms))
     assert s2.tick().report == {s1.me}
 
 
@@ -571,7 +573,7 @@ def test_questions_past_the_bound_of_a_frame_wait_for_their_next_turn() -> None:
     net = Net("S1", "S2")
     s1, s2 = net
     strangers = {NodeId(f"X{number}", 1): 1 for number in range(1100)}
-    s1.engine.context.merge({"S2": strangers}, lambda *_: False)
+    s1.engine.context.merge({"S2": strangers}, lambda *_: False, 1)
     s1.tick()
     net.now_ms += 60_000
     s1.tick()
@@ -585,7 +587,7 @@ def test_more_stable_numbers_than_a_frame_takes_go_with_the_next_one() -> None:
     s1, s2 = net
     reports = [StableNumber(origin=NodeId(f"X{n}", 1), upto=1, lagging={}) for n in range(1100)]
     watch = {report.origin: 1 for report in reports}
-    s1.note(s1.engine.reported("S2", ReceiverFrame(received=0, watch=watch)))
+    s1.note(s1.engine.reported("S2", ReceiverFrame(received=0, watch=watch), net.now_ms))
     net.deliver("S2", "S1", SenderFrame(number=2, stable=tuple(reports)))
     first, second = (net.carry("S1", "S2", heartbeat=True)[0] for _ in range(2))
     assert (len(first.stable), len(second.stable)) == (1024, 76)

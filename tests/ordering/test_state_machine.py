@@ -219,7 +219,7 @@ class Machine(RuleBasedStateMachine):
     def answer(self, link: tuple[str, str]) -> None:
         sender, receiver = link
         if self.up[link]:
-            self.net[sender].note(self.net[sender].engine.reported(receiver, self.up[link].popleft()))
+            self.net[sender].note(self.net[sender].engine.reported(receiver, self.up[link].popleft(), self.net.now_ms))
 
     @precondition(lambda self: self.net.streams)
     @rule(place=places)

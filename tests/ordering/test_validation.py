@@ -50,7 +50,7 @@ BAD_STAMPS: Mapping[str, tuple[int, Stamp, str]] = {
     "a13_carrying_a_later_one_of_its_own": (3, stamp(2, elsewhere={"S3": {S1: 4}}), "impossible dot"),
     "a13_carrying_what_this_node_never_sent": (3, stamp(2, elsewhere={"S3": {S2: 2}}), "impossible dot"),
     "a13_depending_on_itself_among_others": (3, stamp(2, after={S1: frozenset({1, 3})}), "depends on itself"),
-    "horizon_at_its_own_time": (3, stamp(2)._replace(horizon=stamp(2).timestamp), "not before it"),
+    "horizon_after_itself": (3, stamp(2)._replace(horizon=stamp(2).timestamp + 1), "lies after it"),
     "closed_dot_that_is_not_listed": (
         3,
         stamp(2, elsewhere={"S3": {S3: 4}})._replace(closed={"S3": {S3: 5}}),

@@ -65,12 +65,12 @@ class Traced(History):
         super().named(name, dots)
         self._missing = tuple(map(str, dots))
 
-    def started(self, name: str, number: int, *, ordered: bool) -> None:
-        super().started(name, number, ordered=ordered)
+    def started(self, name: str, number: int, *, ordered: bool, bounded: bool = False) -> None:
+        super().started(name, number, ordered=ordered, bounded=bounded)
         missing, self._missing = self._missing, ()
         run = (name, self._incarnations[name], number)
         self._attempts[run] += 1
-        verdict = "ordered" if ordered else "lost"
+        verdict = "ordered" if ordered else "lost" if missing else "unsure"
         self.write("deliver", name, number, verdict=verdict, missing=missing, attempt=self._attempts[run])
 
     def finished(self, name: str, number: int) -> None:

@@ -187,7 +187,7 @@ class Site:
             self._heard(parcel.by, parcel.frame, now_ms, effects)
         elif verb == "answered":
             assert parcel is not None
-            self._answered(peer, parcel.frame, effects)
+            self._answered(peer, parcel.frame, now_ms, effects)
         else:
             self._stream(verb, peer, now_ms, effects)
 
@@ -245,12 +245,12 @@ class Site:
                 effects.events.append(("is_told", self.name, by, frame.base.last, frame.base.unsettled))
         self._take(output, effects)
 
-    def _answered(self, peer: str, frame: SenderToReceiver | ReceiverToSender, effects: Effects) -> None:
+    def _answered(self, peer: str, frame: SenderToReceiver | ReceiverToSender, now_ms: int, effects: Effects) -> None:
         if isinstance(frame, Welcome):
             self.dialling.discard(peer)
             output = self.engine.welcomed(peer, frame)
         elif isinstance(frame, ReceiverFrame):
-            output = self.engine.reported(peer, frame)
+            output = self.engine.reported(peer, frame, now_ms)
         else:
             effects.events.append(("errs", f"{self.name}: {peer} says {frame!r}"))
             return

@@ -65,7 +65,7 @@ class Hello(_message.Message):
     def __init__(self, version: _Optional[int] = ..., sender: _Optional[_Union[Origin, _Mapping]] = ..., receiver: _Optional[str] = ..., process: _Optional[int] = ...) -> None: ...
 
 class SenderFrame(_message.Message):
-    __slots__ = ("number", "origins", "destinations", "subjects", "base", "copies", "stable", "questions")
+    __slots__ = ("number", "origins", "destinations", "subjects", "base", "copies", "stable", "questions", "past")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ORIGINS_FIELD_NUMBER: _ClassVar[int]
     DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class SenderFrame(_message.Message):
     COPIES_FIELD_NUMBER: _ClassVar[int]
     STABLE_FIELD_NUMBER: _ClassVar[int]
     QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    PAST_FIELD_NUMBER: _ClassVar[int]
     number: int
     origins: _containers.RepeatedCompositeFieldContainer[Origin]
     destinations: _containers.RepeatedCompositeFieldContainer[Name]
@@ -82,7 +83,8 @@ class SenderFrame(_message.Message):
     copies: bytes
     stable: bytes
     questions: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, number: _Optional[int] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., destinations: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., subjects: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., base: _Optional[_Union[Base, _Mapping]] = ..., copies: _Optional[bytes] = ..., stable: _Optional[bytes] = ..., questions: _Optional[_Iterable[int]] = ...) -> None: ...
+    past: int
+    def __init__(self, number: _Optional[int] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., destinations: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., subjects: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., base: _Optional[_Union[Base, _Mapping]] = ..., copies: _Optional[bytes] = ..., stable: _Optional[bytes] = ..., questions: _Optional[_Iterable[int]] = ..., past: _Optional[int] = ...) -> None: ...
 
 class Base(_message.Message):
     __slots__ = ("last", "unsettled")
@@ -143,17 +145,21 @@ class Refusal(_message.Message):
     def __init__(self, code: _Optional[_Union[Refusal.Code, str]] = ..., detail: _Optional[str] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class ReceiverFrame(_message.Message):
-    __slots__ = ("received", "origins", "settled", "resend", "answers", "watch")
+    __slots__ = ("received", "origins", "settled", "resend", "answers", "watch", "lost", "ask_past")
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
     ORIGINS_FIELD_NUMBER: _ClassVar[int]
     SETTLED_FIELD_NUMBER: _ClassVar[int]
     RESEND_FIELD_NUMBER: _ClassVar[int]
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
     WATCH_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    ASK_PAST_FIELD_NUMBER: _ClassVar[int]
     received: int
     origins: _containers.RepeatedCompositeFieldContainer[Origin]
     settled: _containers.RepeatedScalarFieldContainer[int]
     resend: _containers.RepeatedScalarFieldContainer[int]
     answers: _containers.RepeatedScalarFieldContainer[int]
     watch: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, received: _Optional[int] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., settled: _Optional[_Iterable[int]] = ..., resend: _Optional[_Iterable[int]] = ..., answers: _Optional[_Iterable[int]] = ..., watch: _Optional[_Iterable[int]] = ...) -> None: ...
+    lost: _containers.RepeatedScalarFieldContainer[int]
+    ask_past: int
+    def __init__(self, received: _Optional[int] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., settled: _Optional[_Iterable[int]] = ..., resend: _Optional[_Iterable[int]] = ..., answers: _Optional[_Iterable[int]] = ..., watch: _Optional[_Iterable[int]] = ..., lost: _Optional[_Iterable[int]] = ..., ask_past: _Optional[int] = ...) -> None: ...
