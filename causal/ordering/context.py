@@ -41,15 +41,17 @@ def without(dots: Dots, is_gone: Callable[[NodeId, int], bool]) -> Dots:
 class CausalContext:
     """For each destination, the dots that must be settled there before whatever is sent next.
 
-    In process scope a node has one; it is an object of its own so that other scopes can have several.
+    In process scope a node has one, in context scope many (`contexts.py`).
 
     Invariant: the mappings inside `pending` are never mutated, since stamps share them.
     Merging costs O(what is merged), a send and a prune O(what is pending).
     """
 
-    __slots__ = ("pending", "pruned_at")
+    __slots__ = ("__weakref__", "number", "pending", "pruned_at")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        """Tells the contexts of a node apart in its trace."""
         self.pending: dict[str, Dots] = {}
         self.pruned_at = -1
         """`Settlement.changes` when it was pruned last."""
@@ -61,6 +63,28 @@ class CausalContext:
             if fresh:
                 known = self.pending.get(destination)
                 self.pending[destination] = fresh if known is None else joined(known, fresh)
+
+    def copy(self) -> CausalContext:
+        """Another context that follows the same. O(destinations)."""
+        copy = CausalContext(self.number)
+        copy.pending = dict(self.pending)
+        copy.pruned_at = self.pruned_at
+        return copy
+
+    def absorb(self, other: CausalContext, is_settled: IsSettled) -> None:
+        """Follow everything that another context follows, but for what is known to be settled."""
+        self.merge(other.pending, is_settled)
+
+    def become(self, other: CausalContext) -> None:
+        """Follow what the other context follows, and nothing else; the other one is not used any more."""
+        self.pending, self.pruned_at = other.pending, other.pruned_at
+
+    def rename(self, old: NodeId, new: NodeId) -> None:
+        """The origin `old` has another incarnation, under which all its dots go on."""
+        self.pending = {
+            destination: {new if origin == old else origin: seqs for origin, seqs in dots.items()}
+            for destination, dots in self.pending.items()
+        }
 
     def add(self, destination: str, origin: NodeId, seqs: Seqs) -> None:
         """Follow messages that are not settled at their destination. O(dots pending there)."""

@@ -10,25 +10,20 @@ from collections.abc import Callable, Iterable, Sequence
 
 from causal.clock import HybridClock
 from causal.errors import BackpressureError, OrderingError, ProtocolError, UnknownDestinationError
-from causal.ordering.context import CausalContext
+from causal.ordering.context import CausalContext, joined
+from causal.ordering.contexts import CONTEXT_ALONE, Contexts, Follows
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.frames import (
-    Hello,
-    ReceiverFrame,
-    Refusal,
-    RefusalCode,
-    SenderFrame,
-    Welcome,
-)
+from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
+from causal.ordering.greeting import refusal_of
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import REPORTS_MAX, Stability
-from causal.ordering.stamp import NO_DOTS, Copy, Dots, Stamp, size_of
-from causal.ordering.validation import validate, validate_credit, validate_welcome
+from causal.ordering.stamp import NO_DOTS, Copy, Dots, Seqs, Stamp, size_of
+from causal.ordering.validation import validate, validate_credit, validate_scopes, validate_welcome
 from causal.ordering.verdict import Ordering
 
 
@@ -50,19 +45,20 @@ class Engine:
     ) -> None:
         self.me = me
         self.config = config or EngineConfig()
-        self.context = CausalContext()
         self.hlc = HybridClock(drift_max_ms=self.config.drift_max_ms)
         self.last_seq = 0
         self.accepted = False
         """Whether a peer has taken part in a link with this incarnation: then it cannot change any more."""
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound)
+        self.contexts = Contexts(self.settlement, self.config.scope)
+        self.context = self.contexts.process
         self.stability = Stability(self.settlement)
         self.delivery = Delivery(self.settlement, ordering_of)
         self.counts = SendCounts(me, self.config.clock_entries_max)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
-        own = InboundLink(me)  # a link to oneself: always open and heard, without credit
+        own = InboundLink(me, self.config.scope)  # a link to oneself: always open and heard, without credit
         own.based = True
         self.settlement.inbound[me] = own
 
@@ -78,8 +74,10 @@ class Engine:
             raise UnknownDestinationError(unknown, self.outbound)
         return names
 
-    def obstacle(self, destinations: Sequence[str], size: int, *, urgent: bool = False) -> str | None:
-        """Why a payload of `size` bytes cannot be sent now, in words; None if it can.
+    def obstacle(
+        self, destinations: Sequence[str], size: int, *, urgent: bool = False, follows: Follows = CONTEXT_ALONE
+    ) -> str | None:
+        """Why a payload of `size` bytes cannot be sent now, in words; None if it can. Raises `UnknownDotError`.
 
         An `urgent` send (from a handler, which must not wait) may fill an outbox to twice its bound.
         """
@@ -91,43 +89,60 @@ class Engine:
             count = len(link.outbox)
             if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):
                 return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
-        if size_of(self.context.pending) + len(destinations) > self.config.dots_max:
-            self.context.prune(self.settlement.is_settled)
-            dots = size_of(self.context.pending) + len(destinations)
+        context = self.contexts.staged(follows)
+        if size_of(context.pending) + len(destinations) > self.config.dots_max:
+            context.prune(self.settlement.is_settled)
+            dots = size_of(context.pending) + len(destinations)
             if dots > self.config.dots_max:
                 return f"stamp would list {dots} dots, more than {self.config.dots_max}: waiting for settlements"
         return None
 
     def send(
-        self, to: Sequence[str], subject: str, payload: bytes, now_ms: int, *, urgent: bool = False
+        self,
+        to: Sequence[str],
+        subject: str,
+        payload: bytes,
+        now_ms: int,
+        *,
+        urgent: bool = False,
+        follows: Follows = CONTEXT_ALONE,
     ) -> tuple[Dot, Output]:
         """Take a dot, stamp the message and give each copy its place on its link, in one step.
 
-        Raises `UnknownDestinationError` and `BackpressureError` (see `obstacle`). O(pending + entries of
-        the clock) for each destination.
+        Raises `UnknownDestinationError`, `UnknownDotError` and `BackpressureError` (see `obstacle`). O(pending +
+        entries of the clock) for each destination.
         """
         destinations = self.destinations(to)
-        obstacle = self.obstacle(destinations, len(payload), urgent=urgent)
+        obstacle = self.obstacle(destinations, len(payload), urgent=urgent, follows=follows)
         if obstacle is not None:
             raise BackpressureError(obstacle)
-        return self.commit(destinations, subject, payload, now_ms)
+        return self.commit(destinations, subject, payload, now_ms, follows)
 
-    def commit(self, destinations: tuple[str, ...], subject: str, payload: bytes, now_ms: int) -> tuple[Dot, Output]:
+    def commit(
+        self,
+        destinations: tuple[str, ...],
+        subject: str,
+        payload: bytes,
+        now_ms: int,
+        follows: Follows = CONTEXT_ALONE,
+    ) -> tuple[Dot, Output]:
         """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`."""
-        self._prune()
+        context = self.contexts.staged(follows)
+        self.contexts.prune(context)
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
         clock = self.counts.sent(seq)
         output = Output()
         copies = []
-        pending = self.context.pending
+        seqs = self.contexts.seqs(seq)
         for name in destinations:
-            after = pending.get(name, NO_DOTS)
-            elsewhere = self._elsewhere(name, destinations, seq)
+            after = context.pending.get(name, NO_DOTS)
+            elsewhere = self._elsewhere(context, name, destinations, seqs)
             stamp = Stamp(self.outbound[name].last_sent, timestamp, after, elsewhere, clock)
             copies.append((name, Copy(seq, stamp, subject, payload)))
         self._unsettled[seq] = len(destinations)
-        self.context.follow(destinations, self.me, seq)
+        context.follow(destinations, self.me, seqs)
+        self.contexts.sent(follows, context, seq)
         for name, copy in copies:
             link = self.outbound[name]
             link.enqueue(copy)
@@ -137,27 +152,23 @@ class Engine:
                 self.delivery.receive(self.settlement.inbound[self.me], copy, output)
         return Dot(self.me.name, self.me.incarnation, seq), output
 
-    def _elsewhere(self, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
+    def _elsewhere(
+        self, context: CausalContext, name: str, destinations: tuple[str, ...], seqs: Seqs
+    ) -> dict[str, Dots]:
         """What others must settle before whatever this copy causes: the siblings of a multicast included."""
-        pending = self.context.pending
+        pending = context.pending
         elsewhere = {other: dots for other, dots in pending.items() if other != name} if pending else {}
         for sibling in destinations:
             if sibling != name:
-                elsewhere[sibling] = {**pending.get(sibling, {}), self.me: seq}
+                elsewhere[sibling] = joined(pending.get(sibling, NO_DOTS), {self.me: seqs})
         return elsewhere
-
-    def _prune(self) -> None:
-        """Forget what is settled; what was kept last time stays pending until something more is known."""
-        if self.context.pending and self.context.pruned_at != self.settlement.changes:
-            self.context.prune(self.settlement.is_settled)
-            self.context.pruned_at = self.settlement.changes
 
     # -- the sender's end of a link ----------------------------------------------------------------------------
 
     def hello(self, peer: str) -> Hello:
         """The first frame of a new stream to a receiver."""
         self.outbound[peer].reset()
-        return Hello(sender=self.me, receiver=peer)
+        return Hello(sender=self.me, receiver=peer, scope=self.config.scope)
 
     def welcomed(self, peer: str, welcome: Welcome) -> Output:
         """The receiver has answered: what it settled meanwhile counts, and the rest is queued for the stream.
@@ -212,7 +223,7 @@ class Engine:
         for first, last in frame.resend:
             link.resend(first, last)
         for dot in frame.answers:
-            self.settlement.conclude(peer, dot.origin, dot.seq)
+            self.settlement.conclude(peer, dot.origin, dot.seq, chained=dot.origin in link.chains_asked)
             self.context.forget(peer, dot.origin, dot.seq)
         for origin, seq in frame.watch.items():
             self.stability.asked(link, origin, seq)
@@ -243,18 +254,12 @@ class Engine:
     def greeted(self, hello: Hello) -> tuple[Welcome | Refusal, Output]:
         """Somebody dials. A later incarnation than the known one makes lost what the earlier never got across."""
         sender, output = hello.sender, Output()
-        if sender.name == self.me.name:
-            return Refusal(code=RefusalCode.OWN_NAME, detail=f"this node is {self.me}"), output
-        if hello.receiver != self.me.name:
-            detail = f"this node is {self.me.name}, not {hello.receiver}"
-            return Refusal(code=RefusalCode.WRONG_RECEIVER, detail=detail), output
-        latest = self.settlement.latest.get(sender.name, 0)
-        if sender.incarnation < latest:
-            detail = f"{sender.name} has been here as incarnation {latest}, later than {sender.incarnation}"
-            return Refusal(code=RefusalCode.STALE_INCARNATION, detail=detail, incarnation=latest), output
-        if sender.incarnation > latest:
+        refusal = refusal_of(hello, self.settlement)
+        if refusal is not None:
+            return refusal, output
+        if sender.incarnation > self.settlement.latest.get(sender.name, 0):
             self._supersede(sender, output)
-        link = self.settlement.inbound.setdefault(sender, InboundLink(sender))
+        link = self.settlement.inbound.setdefault(sender, InboundLink(sender, hello.scope))
         link.reset()
         link.connected = True
         welcome = link.welcome(self.me, self.config.window_messages, self.config.window_bytes)
@@ -271,6 +276,7 @@ class Engine:
         if link is None or not link.connected:
             return output
         validate(link, frame, self.me, self.last_seq, self.config.dots_max)
+        validate_scopes(frame.copies, self.settlement.inbound)
         validate_credit(link, frame.copies, self.config.window_messages)
         if frame.copies:
             latest = max(copy.stamp.timestamp for copy in frame.copies)
@@ -347,8 +353,8 @@ class Engine:
 
     # -- handlers ----------------------------------------------------------------------------------------------
 
-    def start(self, arrival: Arrival) -> None:
-        """The handler of a ready message starts: from now on, whatever this node sends follows the message.
+    def start(self, arrival: Arrival, key: str | None = None) -> CausalContext:
+        """The handler of a ready message starts: whatever is sent from the context returned follows the message.
 
         That goes for what comes back here too, while the handler still runs: so the message's own dot counts
         as pending here until it is settled. Raises `OrderingError` if a predecessor is not settled.
@@ -356,17 +362,14 @@ class Engine:
         if arrival.ordering is Ordering.CAUSAL and not arrival.in_turn:
             raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for}")
         arrival.started = True
-        stamp = arrival.copy.stamp
-        if stamp.elsewhere:
-            self.context.merge(stamp.elsewhere, self.settlement.is_settled)
-        if not arrival.passed:
-            self.context.add(self.me.name, arrival.origin, arrival.copy.seq)
-        self.counts.merge(stamp.clock)
+        self.counts.merge(arrival.copy.stamp.clock)
+        return self.contexts.start(arrival, key)
 
     def finish(self, arrival: Arrival) -> Output:
         """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits)."""
         output = Output()
         self.delivery.finish(arrival, output)
+        arrival.context = None
         if arrival.passed and self.context.pending:
             self.context.forget(self.me.name, arrival.origin, arrival.copy.seq)
         if arrival.origin is self.me:
@@ -379,9 +382,8 @@ class Engine:
         """To be called about once per heartbeat: what only the passing of time brings about."""
         output = Output()
         self.stability.own(self.last_seq, now_ms)
-        self.context.prune(self.settlement.is_settled)
-        after = self.config.garbage_after_ms
-        output.transmit, output.report = self.stability.questions(self.context, now_ms, after)
+        contexts, after = self.contexts.tick(), self.config.garbage_after_ms
+        output.transmit, output.report = self.stability.questions(contexts, now_ms, after)
         return output
 
     @property

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from causal.ordering.dot import Dot, NodeId
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy
 
 
@@ -25,6 +26,8 @@ class Hello:
 
     sender: NodeId
     receiver: str
+    scope: Scope = Scope.PROCESS
+    """How the sender's messages follow each other."""
 
 
 class RefusalCode(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from causal.ordering.context import CausalContext
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Copy, each
 from causal.ordering.verdict import ORDERED, UNORDERED, Ordering, Verdict, VerdictKind
@@ -20,6 +21,7 @@ class Arrival:
 
     __slots__ = (
         "after",
+        "context",
         "copy",
         "finished",
         "held_under",
@@ -49,6 +51,8 @@ class Arrival:
         self.after = tuple(each(copy.stamp.after))
         self.looked_at = 0
         """How many of `after` are settled here: they stay so and are not looked at again."""
+        self.context: CausalContext | None = None
+        """What its handler's sends follow, from the first start to the end (context scope)."""
         self.received_ns = 0
         """For the caller's use (when it arrived, by the caller's clock); the engine does not read it."""
 

@@ -9,6 +9,7 @@ from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, StableNumber, Welcome
 from causal.ordering.holdback import Arrival
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy, count_of, size_of
 
 DIGESTS_MAX = 1024
@@ -46,6 +47,8 @@ class OutboundLink:
         self.announced: dict[NodeId, tuple[int, StableNumber]] = {}
         """Origin → (frame of this stream that carried its stable number last, that number)."""
         self.questions: set[Dot] = set()
+        self.chains_asked: set[NodeId] = set()
+        """Origins in process scope whose dots have been asked about on this stream."""
 
     def enqueue(self, copy: Copy) -> None:
         """Give a copy its place on the link."""
@@ -99,6 +102,7 @@ class OutboundLink:
         self.owed.clear()
         self.announced.clear()
         self.questions.clear()
+        self.chains_asked.clear()
 
     def resend(self, first: int, last: int) -> None:
         """The receiver saw a gap: put exactly these messages of the link before everything that waits."""
@@ -214,8 +218,10 @@ class Received:
 class InboundLink:
     """What this node keeps for one incarnation of one sender. Outlives the streams."""
 
-    def __init__(self, origin: NodeId) -> None:
+    def __init__(self, origin: NodeId, scope: Scope = Scope.PROCESS) -> None:
         self.origin = origin
+        self.scope = scope
+        """The sender's: whether its dots stand for the earlier ones (process scope), or each for itself."""
         self.connected = False
         self.based = False
         """Whether the starting point is known; before that no message is accepted."""

@@ -54,9 +54,9 @@ def reincarnate(engine: Engine, incarnation: int) -> None:
     engine.me = settlement.me = new
     settlement.latest[new.name] = incarnation
     settlement.stable.pop(old, None)
-    own = InboundLink(new)
+    own = InboundLink(new, engine.config.scope)
     own.based = True
     settlement.inbound = {new: own}
-    engine.context.pending = {name: renamed(dots) for name, dots in engine.context.pending.items()}
+    engine.contexts.rename(old, new)
     engine.counts = SendCounts(new, engine.config.clock_entries_max)
     engine.stability = Stability(settlement)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import StableNumber
 from causal.ordering.link import InboundLink, OutboundLink
+from causal.ordering.scope import Scope
 
 MET = 0
 LOST = -1
 
 CONCLUDED_MAX = 1024
-"""Incarnations about whose messages a destination's own word is remembered; an older word would be given again."""
+"""Incarnations about whose messages a destination's own word is remembered (and single messages, of those that stand
+each for itself); an older word would be given again."""
 
 
 def join(one: StableNumber, other: StableNumber) -> StableNumber:
@@ -39,6 +41,8 @@ class Settlement:
         self.stable: dict[NodeId, StableNumber] = {}
         self.concluded: dict[str, dict[NodeId, int]] = {}
         """Destination → origin → seq up to which it said itself that nothing is still to come."""
+        self.concluded_single: dict[tuple[str, NodeId, int], None] = {}
+        """The same of dots that stand each for itself, and of those of which that is not known."""
         self.changes = 0
         """Counts whatever may turn an answer of `is_settled` to yes: contexts prune when it has moved."""
 
@@ -55,7 +59,7 @@ class Settlement:
         """`MET` if nothing here need wait for this dot, `LOST` if it can never come, else the seq to wait for.
 
         That is the dot's own, or, for a lost one, the last message received from the same incarnation before
-        it: origins chain their messages, so that one precedes whatever followed the lost one.
+        it: in process scope an origin chains its messages, so that one precedes whatever followed the lost one.
         """
         link = self.inbound.get(origin)
         if link is not None:
@@ -69,7 +73,7 @@ class Settlement:
             return MET
         if not self.is_gone(origin):
             return seq
-        if link is not None:
+        if link is not None and link.scope is Scope.PROCESS:
             return max((s for s, a in link.unsettled.items() if s < seq and not a.passed), default=LOST)
         return LOST
 
@@ -93,14 +97,22 @@ class Settlement:
         stable = self.stable.get(origin)
         if stable is not None and stable.covers(destination, seq):
             return True
+        if self.concluded_single and (destination, origin, seq) in self.concluded_single:
+            return True
         said = self.concluded.get(destination)
         return said is not None and said.get(origin, 0) >= seq
 
-    def conclude(self, destination: str, origin: NodeId, seq: int) -> None:
+    def conclude(self, destination: str, origin: NodeId, seq: int, *, chained: bool) -> None:
         """The destination itself said that this message is settled there, or will never come. That is final, and
-        remembered: others may not know it yet, and would name the dot again."""
-        said = self.concluded.setdefault(destination, {})
+        remembered: others may not know it yet, and would name the dot again. One that is `chained` stands for the
+        earlier ones too."""
         self.changes += 1
+        if not chained:
+            self.concluded_single[destination, origin, seq] = None
+            if len(self.concluded_single) > CONCLUDED_MAX:
+                del self.concluded_single[next(iter(self.concluded_single))]
+            return
+        said = self.concluded.setdefault(destination, {})
         said[origin] = max(seq, said.pop(origin, 0))  # to the end: the oldest goes first
         if len(said) > CONCLUDED_MAX:
             del said[next(iter(said))]

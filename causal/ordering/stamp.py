@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from causal.ordering.dot import Dot, NodeId
+from causal.ordering.scope import Scope
 
 Seqs = int | frozenset[int]
 """Dots of one origin. An int: the origin chains its messages (process scope: each carries the one before it), so the
@@ -88,6 +89,11 @@ def count_of(dots: Dots) -> int:
 def size_of(pending: Pending) -> int:
     """How many dots a context or a stamp's `elsewhere` lists."""
     return sum(map(count_of, pending.values()))
+
+
+def seqs_of(seq: int, scope: Scope) -> Seqs:
+    """One message of an origin of this scope, as stamps name it."""
+    return seq if scope is Scope.PROCESS else frozenset((seq,))
 
 
 def joined_seqs(one: Seqs, other: Seqs) -> Seqs:

@@ -8,6 +8,7 @@ from causal.errors import ProtocolError
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
 from causal.ordering.link import InboundLink, OutboundLink, Received
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import NO_DOTS, Copy, Dots, count_of, each, joined_seqs, size_of
 
 
@@ -56,6 +57,17 @@ def validate_credit(link: InboundLink, copies: tuple[Copy, ...], window_messages
         fresh = {copy.seq for copy in copies if copy.seq not in link.received}
         if len(link.unsettled) + len(fresh) > window_messages:
             raise ProtocolError(f"{link.origin} exceeds its credit of {window_messages} unsettled messages")
+
+
+def validate_scopes(copies: tuple[Copy, ...], inbound: Mapping[NodeId, InboundLink]) -> None:
+    """Raise `ProtocolError` if a stamp names messages of an origin known here otherwise than its scope says."""
+    for copy in copies:
+        stamp = copy.stamp
+        for dots in (stamp.after, *stamp.elsewhere.values()) if stamp.elsewhere else (stamp.after,):
+            for origin, seqs in dots.items():
+                link = inbound.get(origin)
+                if link is not None and isinstance(seqs, int) is not (link.scope is Scope.PROCESS):
+                    raise ProtocolError(f"a stamp names messages of {origin} otherwise than its scope {link.scope}")
 
 
 def _validate_base(base: Base) -> None:

@@ -16,6 +16,7 @@ from causal.wire.intern import (
     WrittenOrigins,
     WrittenSubjects,
     checked_name,
+    checked_scope,
     origin_of,
 )
 from causal.wire.limits import PROTOCOL_VERSION, SUBJECTS_INTERNED_MAX, VersionError
@@ -41,7 +42,9 @@ class SenderEncoder:
         if isinstance(frame, Hello):
             assert self._origins is None, "Hello comes once in a stream"
             self._origins = WrittenOrigins(frame.sender)
-            hello = pb.Hello(version=PROTOCOL_VERSION, sender=origin_of(frame.sender, 0), receiver=frame.receiver)
+            hello = pb.Hello(
+                version=PROTOCOL_VERSION, sender=origin_of(frame.sender, 0, frame.scope), receiver=frame.receiver
+            )
             return pb.SenderToReceiver(hello=hello).SerializeToString()
         return self._encode_frame(frame)
 
@@ -109,7 +112,7 @@ class SenderDecoder:
             raise ProtocolError(f"the sender has index {hello.sender.index} in Hello, not 0")
         receiver = checked_name(hello.receiver)
         self._origins.define([hello.sender])
-        return Hello(sender=self._origins[0], receiver=receiver)
+        return Hello(sender=self._origins[0], receiver=receiver, scope=checked_scope(hello.sender.scope))
 
     def _read_frame(self, frame: pb.SenderFrame) -> SenderFrame:
         if not self._origins:
