@@ -60,10 +60,6 @@ class UnknownDotError(LocalError, LookupError):
         )
 
 
-class TokenError(LocalError, ValueError):
-    """A token is not one, was made by another version, or would be too large; nothing was merged."""
-
-
 class BackpressureError(LocalError):
     """There is no room for another message, and the caller would not or must not wait; nothing was sent."""
 
@@ -86,6 +82,10 @@ class RemoteError(CausalError):
 
 class ProtocolError(RemoteError):
     """A frame or a stamp is malformed, inconsistent or over a limit."""
+
+
+class TokenError(RemoteError, ValueError):
+    """What was to be observed is no token, or contradicts what this node knows; nothing was merged."""
 
 
 class ClockDriftError(RemoteError):

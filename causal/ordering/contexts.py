@@ -82,6 +82,11 @@ class Contexts:
         self._open[self._number] = context
         return context
 
+    def keep(self, context: CausalContext) -> None:
+        """This context may follow messages of other nodes from now on."""
+        if self.scope is Scope.CONTEXT:
+            self._open[context.number] = context
+
     def seqs(self, seq: int) -> Seqs:
         """An own message, as stamps of this node name it."""
         return seqs_of(seq, self.scope)
@@ -132,13 +137,12 @@ class Contexts:
                 raise UnknownDotError(Dot(origin.name, origin.incarnation, seq))
             return  # in the process's one context, or settled with all that it follows
         link = settlement.inbound.get(origin)
-        if link is not None and seq in link.received:
-            arrival = link.unsettled.get(seq)
-            if arrival is not None and not arrival.passed:
-                staged.merge(arrival.copy.stamp.elsewhere, settlement.is_settled)
+        arrival = None if link is None else link.unsettled.get(seq)
+        if link is not None and arrival is not None:
+            staged.merge(arrival.copy.stamp.elsewhere, settlement.is_settled)
+            if not arrival.passed:
                 staged.add(settlement.me.name, origin, seqs_of(seq, link.scope))
-            return
-        if not self._follow_as_told(staged, origin, seq):
+        elif not (self._follow_as_told(staged, origin, seq) or settlement.is_over(origin, seq)):
             raise UnknownDotError(Dot(origin.name, origin.incarnation, seq))
 
     def _follow_as_told(self, staged: CausalContext, origin: NodeId, seq: int) -> bool:

@@ -29,6 +29,11 @@ class SendCounts:
         fits = self._complete and len(self._counts) <= self._entries_max
         return dict(self._counts) if fits else None
 
+    def snapshot(self) -> Clock | None:
+        """The clock as it stands, None if it is too large or not complete."""
+        fits = self._complete and len(self._counts) <= self._entries_max
+        return dict(self._counts) if fits else None
+
     def merge(self, clock: Clock | None) -> None:
         """Take in the clock of a message that was delivered; without one, nobody can tell what it followed."""
         if clock is None:

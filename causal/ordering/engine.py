@@ -142,7 +142,6 @@ class Engine:
             copies.append((name, Copy(seq, stamp, subject, payload)))
         self._unsettled[seq] = len(destinations)
         context.follow(destinations, self.me, seqs)
-        self.contexts.sent(follows, context, seq)
         for name, copy in copies:
             link = self.outbound[name]
             link.enqueue(copy)
@@ -150,6 +149,7 @@ class Engine:
                 output.transmit.add(name)
             elif name == self.me.name:
                 self.delivery.receive(self.settlement.inbound[self.me], copy, output)
+        self.contexts.sent(follows, context, seq)
         return Dot(self.me.name, self.me.incarnation, seq), output
 
     def _elsewhere(

@@ -261,6 +261,10 @@ class InboundLink:
             self._older, self.digests = self.digests, {}
         self.digests[copy.seq] = digest(copy)
 
+    def remembers(self, seq: int) -> bool:
+        """Whether this message is among the last that were settled here."""
+        return seq in self.digests or seq in self._older
+
     def forget_digests(self) -> None:
         """This incarnation is gone: nothing of it comes again."""
         self.digests, self._older = {}, {}

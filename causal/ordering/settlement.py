@@ -102,6 +102,13 @@ class Settlement:
         said = self.concluded.get(destination)
         return said is not None and said.get(origin, 0) >= seq
 
+    def is_over(self, origin: NodeId, seq: int) -> bool:
+        """Whether this message was settled here lately, or is known to be settled everywhere."""
+        link, stable = self.inbound.get(origin), self.stable.get(origin)
+        if link is not None and link.remembers(seq):
+            return True
+        return stable is not None and seq <= stable.upto and all(seq < first for first in stable.lagging.values())
+
     def conclude(self, destination: str, origin: NodeId, seq: int, *, chained: bool) -> None:
         """The destination itself said that this message is settled there, or will never come. That is final, and
         remembered: others may not know it yet, and would name the dot again. One that is `chained` stands for the

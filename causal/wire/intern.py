@@ -20,8 +20,8 @@ from causal.wire.v1 import frames_pb2 as pb
 class WrittenOrigins(dict[NodeId, int]):
     """Origin → index; a lookup defines it."""
 
-    def __init__(self, writer: NodeId) -> None:
-        super().__init__({writer: 0})
+    def __init__(self, writer: NodeId | None = None) -> None:
+        super().__init__({} if writer is None else {writer: 0})
         self.fresh: list[pb.Origin] = []
 
     def __missing__(self, origin: NodeId) -> int:

@@ -158,12 +158,12 @@ def _row(copy: Copy, named: int | str, origins: WrittenOrigins, destinations: Wr
         previous,
         timestamp,
         _dots(after, origins, previous),
-        _elsewhere_rows(elsewhere, origins, destinations) if elsewhere else (),
-        None if clock is None else _pairs(clock, origins),
+        pending_rows(elsewhere, origins, destinations) if elsewhere else (),
+        None if clock is None else pairs_of(clock, origins),
         named,
         payload,
         horizon,
-        _elsewhere_rows(closed, origins, destinations) if closed else (),
+        pending_rows(closed, origins, destinations) if closed else (),
     )
 
 
@@ -210,16 +210,18 @@ def _read_dots(flat: Sequence[int], origins: ReadOrigins) -> Dots:
     return dots
 
 
-def _pairs(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[int]:
+def pairs_of(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[int]:
+    """A clock as `[origin index, count, …]`."""
     pairs: list[int] = []
     for origin, count in counts.items():
         pairs += (origins[origin], count)
     return pairs
 
 
-def _elsewhere_rows(
+def pending_rows(
     elsewhere: Pending, origins: WrittenOrigins, destinations: WrittenNames
 ) -> list[tuple[int, list[int]]]:
+    """Dots by destination, as in a row's `elsewhere`."""
     return [(destinations[name], _dots(dots, origins) or []) for name, dots in elsewhere.items() if dots]
 
 
@@ -239,7 +241,7 @@ def _copies(
             raise ValueError(f"message {seq} is the first of a chain and says that it follows one")
         elsewhere: Pending = NO_PENDING
         if elsewhere_rows:
-            elsewhere = _elsewhere(elsewhere_rows, count_of(after), origins, destinations)
+            elsewhere = read_pending(elsewhere_rows, count_of(after), origins, destinations)
         clock: Clock | None = None
         if clock_pairs is not None:
             clock = read_pairs(clock_pairs, origins)
@@ -247,15 +249,16 @@ def _copies(
                 raise ValueError("a clock has two entries of a name")
         subject = checked_subject(named) if isinstance(named, str) else subjects[named]
         # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
-        unfolded = _elsewhere(closed, 0, origins, destinations) if closed else NO_PENDING
+        unfolded = read_pending(closed, 0, origins, destinations) if closed else NO_PENDING
         stamp = new(Stamp, (previous, timestamp, after, elsewhere, clock, horizon, unfolded))
         copies.append(new(Copy, (seq, stamp, subject, payload)))
     return tuple(copies)
 
 
-def _elsewhere(
+def read_pending(
     rows: Sequence[tuple[int, list[int]]], dots_before: int, origins: ReadOrigins, destinations: ReadNames
 ) -> Pending:
+    """What `pending_rows` wrote. Raises `KeyError` or `ValueError`."""
     elsewhere = {destinations[destination]: _read_dots(flat, origins) for destination, flat in rows}
     if len(elsewhere) != len(rows):
         raise ValueError("a destination comes twice in a stamp")
