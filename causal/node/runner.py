@@ -9,15 +9,19 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from types import CoroutineType, coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from causal.errors import HandlerError, ProtocolError
 from causal.node.handlers import Handlers, Subscription
 from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
+from causal.node.strands import Strand, current_strand
 from causal.ordering.holdback import Arrival
+
+if TYPE_CHECKING:
+    from causal.node.core import Core
 
 log = logging.getLogger("causal")
 
@@ -28,12 +32,13 @@ CANCEL_SECONDS = 5.0
 """After so long a handler that does not heed its cancellation is named in the log."""
 
 
-class Handling:
-    """One message on its way through its handler, over all attempts."""
+class Handling(Strand):
+    """One message on its way through its handler, over all attempts; these are one strand."""
 
     __slots__ = ("active", "arrival", "attempt", "error", "held_for", "owner", "payload", "retry_at", "since")
 
-    def __init__(self, owner: object, arrival: Arrival, held_for: float) -> None:
+    def __init__(self, owner: Core, arrival: Arrival, held_for: float) -> None:
+        self.contexts = None
         self.owner = owner
         """The node whose handler this is: a handler may use other nodes in the same process."""
         self.arrival = arrival
@@ -46,9 +51,9 @@ class Handling:
         self.retry_at: float | None = None
         self.since = 0.0
 
-
-current_handling: ContextVar[Handling | None] = ContextVar("causal_handling", default=None)
-"""What the running handler handles; tasks that it starts inherit it."""
+    @property
+    def handling(self) -> Handling:
+        return self
 
 
 class Effects(Protocol):
@@ -99,7 +104,7 @@ class HandlerRunner:
 
     def __init__(
         self,
-        owner: object,
+        owner: Core,
         handlers: Handlers,
         effects: Effects,
         concurrency: int,
@@ -231,7 +236,7 @@ class HandlerRunner:
         self.running[task] = handling
         handling.active = True
         context = self._base.copy()
-        context.run(current_handling.set, handling)
+        context.run(current_strand.set, handling)
         message = Message(handling.arrival, handling.payload, handling.held_for, handling.attempt)
         error: BaseException | None = None
         try:

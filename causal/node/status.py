@@ -11,7 +11,9 @@ from causal.node.inbound import InboundStreams
 from causal.node.outbound import OutboundStreams
 from causal.node.runner import Handling
 from causal.ordering import Arrival
+from causal.ordering.contexts import merged
 from causal.ordering.link import Received
+from causal.ordering.stamp import dots_of
 
 LISTED_MAX = 100
 """Messages listed in each part of a status; `…_total` counts all."""
@@ -40,7 +42,7 @@ def snapshot(
         "unsettled_total": len(unsettled),
         "sends_waiting": len(core.room),
         "sends_waited": core.room.waited,
-        "context": {name: [f"{o}/{seq}" for o, seq in dots.items()] for name, dots in engine.context.pending.items()},
+        "context": {name: list(map(str, dots_of(dots))) for name, dots in merged(engine.contexts).pending.items()},
         "links": {
             "out": {peer: _outbound(core, streams) for peer, streams in outbound.items()},
             "in": _inbound(core, inbound),

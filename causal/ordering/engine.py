@@ -75,7 +75,7 @@ class Engine:
         return names
 
     def obstacle(
-        self, destinations: Sequence[str], size: int, *, urgent: bool = False, follows: Follows = CONTEXT_ALONE
+        self, destinations: Sequence[str], size: int, follows: Follows = CONTEXT_ALONE, *, urgent: bool = False
     ) -> str | None:
         """Why a payload of `size` bytes cannot be sent now, in words; None if it can. Raises `UnknownDotError`.
 
