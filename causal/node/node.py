@@ -43,9 +43,8 @@ class Node:
     Guarantee: for messages m1 and m2 with m1 → m2 (Lamport's happened-before) that are both addressed to this
     node and whose subjects are causal, the handler of m2 starts only after that of m1 has returned. Messages not
     so related never wait for each other. With the memory store, what is unsettled is lost if the process dies.
-
-    Use: register handlers with `on`, then `async with node:`. All of it belongs to one event loop.
-    Settings are those of `NodeConfig`; each is checked here. Raises `ConfigurationError`, `InvalidNameError`.
+    Use: register handlers with `on`, then `async with node:`. All of it belongs to one event loop. Settings are those
+    of `NodeConfig`; each is checked here. Raises `ConfigurationError`, `InvalidNameError`.
     """
 
     def __init__(
@@ -397,5 +396,5 @@ async def _raise(error: Exception) -> None:
 
 
 def _new_incarnation(name: str) -> int:
-    _last_incarnations[name] = max(now_ms(), _last_incarnations.get(name, 0) + 1)
-    return _last_incarnations[name]
+    _last_incarnations[name] = incarnation = max(now_ms(), _last_incarnations.get(name, 0) + 1)
+    return incarnation

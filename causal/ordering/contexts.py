@@ -23,7 +23,7 @@ from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
-from causal.ordering.stamp import Seqs, seqs_of
+from causal.ordering.stamp import Clock, Seqs, seqs_of
 
 LOOKS = 2
 """Entries looked at for each one that is remembered: more than one, so that they become fewer."""
@@ -125,6 +125,14 @@ class Contexts:
         if follows.context is not None and staged is not follows.context:
             follows.context.become(staged)
         self._remember(staged, follows.key, (self._settlement.me, seq))
+
+    def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
+        """The clocks of those messages that have come here and not been started: what follows them counts the same."""
+        for dot in after:
+            link = self._settlement.inbound.get(dot.origin)
+            arrival = None if link is None else link.unsettled.get(dot.seq)
+            if arrival is not None and not arrival.started:
+                yield arrival.copy.stamp.clock
 
     def _follow(self, staged: CausalContext, origin: NodeId, seq: int) -> None:
         settlement = self._settlement

@@ -129,6 +129,8 @@ class Engine:
         """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`."""
         context = self.contexts.staged(follows)
         self.contexts.prune(context)
+        for clock in self.contexts.clocks(follows.after):
+            self.counts.merge(clock)
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
         clock = self.counts.sent(seq)

@@ -47,7 +47,7 @@ class Invariants:
         for dots, copy in self._seen:
             if dots != copy:
                 yield f"a mapping of the context was changed in place: {copy} is now {dots}"
-        for dots in self._engine.context.pending.values():
+        for dots in [dots for context in self._engine.contexts for dots in context.pending.values()]:
             if id(dots) not in self._ids:
                 if len(self._seen) == REMEMBERED:
                     self._ids.discard(id(self._seen[0][0]))

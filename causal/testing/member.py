@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from causal.errors import CausalError, ClockDriftError
+from causal.ordering.contexts import merged
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.frames import (
@@ -20,6 +21,7 @@ from causal.ordering.frames import (
 )
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
+from causal.ordering.scope import Scope
 from causal.ordering.verdict import Ordering
 from causal.testing.figures import Figures
 from causal.testing.history import History
@@ -64,6 +66,7 @@ class Member:
         self._strict = strict
         chooser = Random(f"{self._plan.seed} {name}")
         self._unordered = frozenset(chooser.sample(SUBJECTS, self._plan.none_subjects))
+        self._scope = Scope.CONTEXT if chooser.random() < self._plan.context_scope else Scope.PROCESS
         self.drift = network.random.randint(-self._plan.skew_ms, self._plan.skew_ms)
         self.start(EPOCH_MS)
 
@@ -83,6 +86,7 @@ class Member:
             window_bytes=plan.window_bytes,
             frame_messages=plan.frame_messages,
             garbage_after_ms=plan.garbage_after_ms,
+            scope=self._scope,
         )
         me = NodeId(self.name, incarnation)
         self.engine = self._make_engine(me, self.peers, self.ordering_of, config)
@@ -148,7 +152,7 @@ class Member:
             self._check_invariants()
         for arrival in self.engine.delivery.holdback:
             if not arrival.finished:
-                self._history.judge_held(self.name, number_of(arrival))
+                self._history.judge_held(self.name, number_of(arrival), arrival.waits_for)
 
     def _check_invariants(self) -> None:
         for text in self._invariants.broken():
@@ -356,7 +360,8 @@ class Member:
         if left:
             reasons.append(f"{self.name}: received and not settled: {left}")
         pending = {
-            d: {str(o): s for o, s in dots.items() if not excused(o)} for d, dots in engine.context.pending.items()
+            d: {str(o): s for o, s in dots.items() if not excused(o)}
+            for d, dots in merged(engine.contexts).pending.items()
         }
         if any(pending.values()):
             reasons.append(f"{self.name}: context {pending}")

@@ -58,11 +58,19 @@ class Plan:
     """Whether frames go through their real encoding."""
     heartbeat_ms: int
     garbage_after_ms: int
+    context_scope: float
+    """Share of nodes in context scope."""
+    keys: int
+    """Different keys of messages; 0: none have any."""
+    after: float
+    """Share of sends that name a message which they follow."""
+    tokens: float
+    """Share of client sends before which some token is observed, and after which one is made."""
 
     @classmethod
     def of(cls, seed: int, **overrides: Any) -> Plan:
         """The plan of a seed. About one run in four is without each kind of fault, so that kinds stand out."""
-        random = Random(f"plan {seed}")
+        random, scopes = Random(f"plan {seed}"), Random(f"scopes {seed}")
 
         def some(share: float, value: Any, otherwise: Any) -> Any:
             return value if random.random() < share else otherwise
@@ -98,6 +106,10 @@ class Plan:
             wire=some(0.15, True, False),
             heartbeat_ms=random.choice((20, 40, 80)),
             garbage_after_ms=random.choice((60, 200)),
+            context_scope=scopes.choice((0.0, 0.0, 0.5, 1.0)),
+            keys=scopes.choice((0, 0, 1, 3)),
+            after=scopes.choice((0.0, 0.0, 0.1)),
+            tokens=scopes.choice((0.0, 0.0, 0.2)),
         )
         if not plan.crashes and not plan.lost and random.random() < 0.7:
             # Nobody is gone and no stable number gets lost, so contexts must get empty without any question.
