@@ -28,10 +28,13 @@ if TYPE_CHECKING:
         RefusedError,
         RemoteError,
         SubjectError,
+        TokenError,
         TransportError,
         UnknownDestinationError,
+        UnknownDotError,
     )
     from causal.node import Message, Node, Policy
+    from causal.node.strands import context, observe, token
     from causal.ordering import Dot, Verdict
 
 __version__ = "0.1.0"
@@ -58,16 +61,22 @@ __all__ = [
     "Relation",
     "RemoteError",
     "SubjectError",
+    "TokenError",
     "TransportError",
     "UnknownDestinationError",
+    "UnknownDotError",
     "VectorClock",
     "Verdict",
     "__version__",
+    "context",
+    "observe",
+    "token",
 ]
 
 _HOMES = {
     "causal.clock": ("HybridClock", "HybridTimestamp", "Relation", "VectorClock"),
     "causal.node": ("Message", "Node", "Policy"),
+    "causal.node.strands": ("context", "observe", "token"),
     "causal.ordering": ("Dot", "Verdict"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -78,6 +87,8 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(_HOME_OF.get(name, "causal.errors")), name)
+    if name == "observe":
+        value = import_module("causal.observe")  # which can be called, from now on: see `causal.node.strands`
     globals()[name] = value
     return value
 

@@ -49,6 +49,17 @@ class UnknownDestinationError(LocalError, LookupError):
         super().__init__(text)
 
 
+class UnknownDotError(LocalError, LookupError):
+    """A send is to follow a message of which this node does not know where it went; nothing was sent."""
+
+    def __init__(self, dot: object) -> None:
+        self.dot = dot
+        super().__init__(
+            f"{dot} was not sent, received or heard of here (in this run of the node): "
+            "let whoever knows it pass a token along, and observe that"
+        )
+
+
 class BackpressureError(LocalError):
     """There is no room for another message, and the caller would not or must not wait; nothing was sent."""
 
@@ -71,6 +82,10 @@ class RemoteError(CausalError):
 
 class ProtocolError(RemoteError):
     """A frame or a stamp is malformed, inconsistent or over a limit."""
+
+
+class TokenError(RemoteError, ValueError):
+    """What was to be observed is no token, or contradicts what this node knows; nothing was merged."""
 
 
 class ClockDriftError(RemoteError):

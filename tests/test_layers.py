@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 PURE_LAYERS = ("errors", "clock", "ordering")
 PURE_MODULES = {
     "__future__", "abc", "bisect", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib",
-    "heapq", "itertools", "math", "msgspec", "operator", "re", "sortedcontainers", "struct", "types", "typing", "zlib",
+    "heapq", "itertools", "math", "msgspec", "operator", "re", "sortedcontainers", "struct", "types", "typing",
+    "weakref", "zlib",
 }  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 

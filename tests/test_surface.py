@@ -36,11 +36,16 @@ NAMES = [
     "Relation",
     "RemoteError",
     "SubjectError",
+    "TokenError",
     "TransportError",
     "UnknownDestinationError",
+    "UnknownDotError",
     "VectorClock",
     "Verdict",
     "__version__",
+    "context",
+    "observe",
+    "token",
 ]
 HEAVY = ("grpc", "google.protobuf", "asyncio", "sqlite3")
 

@@ -12,6 +12,7 @@ from typing import Any
 from causal.errors import ConfigurationError
 from causal.ordering.names import validate_name
 from causal.ordering.output import EngineConfig
+from causal.ordering.scope import Scope
 
 _LIMITS = EngineConfig()
 
@@ -42,7 +43,8 @@ class NodeConfig:
     insecure: bool = False
     """Allows a listening address beyond loopback without TLS."""
     scope: str = "process"
-    """Whose past a send follows: "process", everything that this process handled (Lamport's happened-before)."""
+    """Whose past a send follows: "process", everything that this process has sent and handled (Lamport's
+    happened-before); "context", only what the same handler, opened context or task has, and the same key."""
     concurrency: int = 64
     """Handlers that may run at a time."""
     heartbeat_interval: float = 0.1
@@ -92,8 +94,6 @@ class NodeConfig:
             check_listen(self.listen, insecure=self.insecure)
         if self.store != "memory:":
             raise ConfigurationError(f"store={self.store!r} is not known; this version has store='memory:'")
-        if self.scope != "process":
-            raise ConfigurationError(f"scope={self.scope!r} is not known; this version has scope='process'")
 
     def _check_types(self) -> None:
         peers: object = self.peers
@@ -123,6 +123,9 @@ class NodeConfig:
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"{name} must be a whole number from 1, not {value!r}")
+        if self.scope not in list(Scope):
+            known = ", ".join(repr(str(scope)) for scope in Scope)
+            raise ConfigurationError(f"scope={self.scope!r} is not known; this version has {known}")
         self.engine()  # which checks its own part
         for name, most in _MOST.items():
             if getattr(self, name) > most:
@@ -145,6 +148,7 @@ class NodeConfig:
             window_messages=self.window_messages,
             window_bytes=self.window_bytes,
             silence_max_ms=math.ceil(min(1000 * self.silence_seconds, _FOR_EVER_MS)),
+            scope=Scope(self.scope),
         )
 
 

@@ -14,12 +14,18 @@ from causal.node.handlers import Handlers
 from causal.node.letters import DeadLetter, DeadLetters
 from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
-from causal.node.runner import HandlerRunner, Handling, current_handling
+from causal.node.record import Record
+from causal.node.runner import HandlerRunner, Handling
+from causal.node.strands import context_at, current_strand
 from causal.node.waiting import Room, Settlements
-from causal.observe.trace import Trace, TraceEvent
+from causal.observe.trace import Trace
 from causal.ordering import Arrival, Dot, Engine, NodeId, Output, VerdictKind
+from causal.ordering.contexts import CONTEXT_ALONE, Follows
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
-from causal.ordering.stamp import Copy
+from causal.ordering.scope import Scope
+from causal.ordering.stamp import Copy, dots_of
+from causal.ordering.tokens import observe, token_of
+from causal.wire.codec import decode_token, encode_token
 
 log = logging.getLogger("causal")
 
@@ -70,9 +76,10 @@ class Core:
     ) -> None:
         self.config = config
         self.engine = Engine(me, config.peers, handlers.ordering_of, config.engine(), process=process)
+        self.scoped = self.engine.config.scope is Scope.CONTEXT
         self.handlers = handlers
         self.dead_letters = dead_letters
-        self.trace = trace
+        self.record = None if trace is None else Record(trace, self.engine)
         self.runner = HandlerRunner(handlers, self, config.concurrency, spawn)
         self.former: set[int] = set()
         """Incarnations that this run had before its peers accepted the present one."""
@@ -111,48 +118,97 @@ class Core:
         log.warning("%s is known with %s: now %s", former, known, self.me)
         self.former.add(former.incarnation)
         self.restarted()
-        if self.trace is not None:
-            for dot in self.engine.unsettled:
-                to = tuple(self.unsettled_at(dot))
-                self._write("send", dot, self.engine.outbound[to[0]].outbox[dot.seq].subject, to=to)
+        if self.record is not None:
+            self.record.renamed(former)
 
     # -- sending -----------------------------------------------------------------------------------------------
 
-    def send_nowait(self, to: Sequence[str], subject: str, payload: bytes) -> Dot | None:
+    def follows(self, key: str | None, after: Iterable[Dot]) -> Follows:
+        """What a send of the strand that runs now follows, with this key and `after` these messages."""
+        dots = tuple(after)
+        if not self.scoped and not dots:
+            return CONTEXT_ALONE
+        me = self.me
+        renamed = [dot._replace(incarnation=me.incarnation) if self._was_mine(dot) else dot for dot in dots]
+        return Follows(context_at(self), key, renamed)
+
+    def _was_mine(self, dot: Dot) -> bool:
+        if not isinstance(dot, Dot):
+            raise TypeError(f"after= takes dots (what send returns, and Message.id), not {dot!r}")
+        return dot.name == self.me.name and dot.incarnation in self.former
+
+    def send_nowait(self, to: Sequence[str], subject: str, payload: bytes, follows: Follows) -> Dot | None:
         """Stamp and queue a message in one step; None if it has to wait for room (`send_when_room`).
 
         A send from a handler never waits: raises `BackpressureError` if the outbox is at twice its bound.
         """
         engine = self.engine
-        handling = current_handling.get()
-        if handling is not None and handling.owner is not self:
-            handling = None
+        handling = self._handling()
         inside = handling is not None and handling.active
         destinations = engine.destinations(to)
-        obstacle = engine.obstacle(destinations, len(payload), urgent=inside)
+        obstacle = engine.obstacle(destinations, len(payload), urgent=inside, follows=follows)
         if inside and obstacle is not None:
             raise BackpressureError(f"{obstacle}; nothing was sent, the handler will be run again")
         if obstacle is not None or (not inside and self.room.is_contended(destinations)):
             return None
-        return self._commit(destinations, subject, payload, handling)
+        return self._commit(destinations, subject, payload, follows, handling)
 
-    async def send_when_room(self, to: Sequence[str], subject: str, payload: bytes, timeout: float | None) -> Dot:
+    async def send_when_room(
+        self, to: Sequence[str], subject: str, payload: bytes, timeout: float | None, follows: Follows
+    ) -> Dot:
         """`send_nowait`, after waiting for room. Raises `BackpressureError` after `timeout` seconds."""
         destinations = self.engine.destinations(to)
-        await self.room.wait(destinations, len(payload), timeout)
-        return self._commit(destinations, subject, payload, current_handling.get())
+        waiting = follows
+        if follows.after:  # what they are is looked up now: later they may be forgotten, with all that they follow
+            waiting = Follows(self.engine.contexts.staged(follows))
+        await self.room.wait(destinations, len(payload), timeout, waiting)
+        if follows.after:
+            assert follows.context is not None
+            assert waiting.context is not None
+            settlement = self.engine.settlement
+            follows.context.absorb(waiting.context, settlement.is_settled, settlement.is_lost)
+            if self.record is not None:
+                self.record.observed(follows.context, follows.after)
+            follows = follows._replace(after=())
+        return self._commit(destinations, subject, payload, follows, self._handling())
 
-    def _commit(self, destinations: tuple[str, ...], subject: str, payload: bytes, handling: Handling | None) -> Dot:
-        if self.trace is not None:
+    def _handling(self) -> Handling | None:
+        """What the handler of this node handles in which this runs, or by which it was started."""
+        strand = current_strand.get()
+        handling = None if strand is None else strand.handling
+        return handling if handling is not None and handling.owner is self else None
+
+    def _commit(
+        self,
+        destinations: tuple[str, ...],
+        subject: str,
+        payload: bytes,
+        follows: Follows,
+        handling: Handling | None,
+    ) -> Dot:
+        if self.record is not None:
             dot = Dot(self.me.name, self.me.incarnation, self.engine.last_seq + 1)
-            cause = handling.arrival.dot if handling is not None and handling.owner is self else None
-            self._write("send", dot, subject, to=destinations, cause=cause)
-        dot, output = self.engine.commit(destinations, subject, payload, now_ms())
+            cause = None if handling is None else handling.arrival.dot
+            self.record.send(dot, subject, destinations, cause, follows)
+        dot, output = self.engine.commit(destinations, subject, payload, now_ms(), follows)
         for peer in output.transmit:
             self.transmit_wakes[peer].set()
         if output.received:
             self.apply(output)
         return dot
+
+    # -- tokens ------------------------------------------------------------------------------------------------
+
+    def token(self) -> bytes:
+        """What the strand that runs now follows at this node."""
+        return encode_token(token_of(self.engine, context_at(self)))
+
+    def observe(self, data: bytes) -> None:
+        """From now on what this strand sends at this node follows what the token was made of."""
+        token, context = decode_token(data), context_at(self)
+        observe(self.engine, context, token, now_ms())
+        if self.record is not None:
+            self.record.observed(context, [dot for dots in token.pending.values() for dot in dots_of(dots)])
 
     # -- settlement --------------------------------------------------------------------------------------------
 
@@ -178,6 +234,17 @@ class Core:
     def unsettled_at(self, dot: Dot) -> list[str]:
         """The destinations that have not settled an own message."""
         return [link.peer for link in self.engine.outbound.values() if dot.seq in link.outbox]
+
+    def name_what_is_left(self) -> None:
+        """Warn of what is not settled as the node leaves."""
+        if unsettled := self.engine.unsettled:
+            log.warning(
+                "%s leaves with %d messages unsettled: %s", self.me.name, len(unsettled), self.describe(unsettled)
+            )
+        waiting = [*(handling.arrival for handling in self.runner.unfinished), *self.engine.delivery.holdback]
+        if waiting:
+            dots = ", ".join(str(arrival.dot) for arrival in waiting[:10])
+            log.warning("%s leaves with %d messages not handled: %s", self.me.name, len(waiting), dots)
 
     # -- the engine's output -----------------------------------------------------------------------------------
 
@@ -216,13 +283,13 @@ class Core:
         self.counters.conflicts += len(output.conflicts)
         for arrival in output.received:
             arrival.received_ns = now
-            if self.trace is not None:
-                self._write_arrival("receive", arrival)
-        if self.trace is not None and output.duplicates:
+            if self.record is not None:
+                self.record.arrival("receive", arrival)
+        if self.record is not None and output.duplicates:
             subjects = {copy.seq: copy.subject for copy in copies}
             for dot in output.duplicates:
                 ordering = self.handlers.ordering_of(subjects[dot.seq])
-                self._write("duplicate", dot, subjects[dot.seq], ordering=str(ordering))
+                self.record.duplicate(dot, subjects[dot.seq], str(ordering))
         for dot in output.conflicts:
             log.error("%s came again with another content: dropped (its sender reused a dot)", dot)
 
@@ -237,20 +304,23 @@ class Core:
         """The handler is about to start: from now on this node's sends follow its message."""
         arrival = handling.arrival
         if not arrival.started:
-            self.engine.start(arrival)
+            assert handling.payload is not None
+            context = self.engine.start(arrival, handling.payload.key)
+            if self.scoped:
+                handling.contexts = {self: context}
         if handling.attempt == 1:
             self.counters.delivered += 1
             self.counters.lost += bool(arrival.lost)
             self.counters.unsure += arrival.verdict.kind is VerdictKind.UNSURE
         else:
             self.counters.retried += 1
-        if self.trace is not None:
-            self._write_arrival("deliver", arrival, handling)
+        if self.record is not None:
+            self.record.arrival("deliver", arrival, handling)
 
     def finished(self, handling: Handling) -> None:
         """The handler has returned: the message is settled, and what waited for it goes on. `flush` tells others."""
-        if self.trace is not None:
-            self._write_arrival("settle", handling.arrival, handling)
+        if self.record is not None:
+            self.record.arrival("settle", handling.arrival, handling)
         self._settle(handling.arrival)
 
     def dropped(self, handling: Handling, reason: str) -> None:
@@ -258,8 +328,8 @@ class Core:
         arrival = handling.arrival
         self.counters.dead_lettered += 1
         log.warning("%s (%s) goes to the dead letters: %s", arrival.dot, arrival.copy.subject, reason)
-        if self.trace is not None:
-            self._write_arrival("drop", arrival)
+        if self.record is not None:
+            self.record.arrival("drop", arrival)
         payload = _readable(arrival)
         message = None if payload is None else Message(arrival, *payload, handling.held_for, 0)
         self.dead_letters.append(DeadLetter(arrival.dot, arrival.copy.subject, reason, message))
@@ -280,55 +350,6 @@ class Core:
             owed, self._owed, self._has_finished = self._owed, Output(), False
             self.apply(owed)
             self.progress.set()
-
-    # -- trace -------------------------------------------------------------------------------------------------
-
-    def _write_arrival(self, event: str, arrival: Arrival, handling: Handling | None = None) -> None:
-        released = event != "receive"
-        self._write(
-            event,
-            arrival.dot,
-            arrival.copy.subject,
-            ordering=str(arrival.ordering),
-            verdict=str(arrival.verdict.kind) if released else None,
-            missing=tuple(map(str, arrival.verdict.missing)) if released else (),
-            held_for=None if handling is None else handling.held_for,
-            attempt=None if handling is None else handling.attempt,
-        )
-
-    def _write(
-        self,
-        event: str,
-        dot: Dot,
-        subject: str,
-        *,
-        to: tuple[str, ...] | None = None,
-        ordering: str | None = None,
-        cause: Dot | None = None,
-        verdict: str | None = None,
-        missing: tuple[str, ...] = (),
-        held_for: float | None = None,
-        attempt: int | None = None,
-    ) -> None:
-        assert self.trace is not None
-        self.trace.write(
-            TraceEvent(
-                at=time.time_ns(),
-                node=self.me.name,
-                incarnation=self.me.incarnation,
-                event=event,
-                id=str(dot),
-                to=to,
-                sender=dot.name,
-                subject=subject,
-                ordering=ordering,
-                cause=None if cause is None else str(cause),
-                verdict=verdict,
-                held_for=held_for,
-                attempt=attempt,
-                missing=missing,
-            )
-        )
 
 
 def _readable(arrival: Arrival) -> Payload | None:

@@ -23,6 +23,7 @@ from causal.node.outbound import OutboundStreams
 from causal.node.payload import encode_payload
 from causal.node.signals import set_by_signals
 from causal.node.status import snapshot
+from causal.node.strands import running
 from causal.observe.trace import FileTrace, Trace
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.names import validate_pattern, validate_subject
@@ -35,8 +36,7 @@ H = TypeVar("H", bound=Handler)
 FAREWELL_SECONDS = 1.0
 """How long a node that leaves waits, at most, for its peers to take in that its messages are settled."""
 
-_last_incarnations: dict[str, int] = {}
-"""Incarnations given out in this process, so that two starts within one millisecond differ."""
+_last_incarnations: dict[str, int] = {}  # given out in this process: two starts within one millisecond differ
 
 
 class Node:
@@ -45,9 +45,8 @@ class Node:
     Guarantee: for messages m1 and m2 with m1 → m2 (Lamport's happened-before) that are both addressed to this
     node and whose subjects are causal, the handler of m2 starts only after that of m1 has returned. Messages not
     so related never wait for each other. With the memory store, what is unsettled is lost if the process dies.
-
-    Use: register handlers with `on`, then `async with node:`. All of it belongs to one event loop.
-    Settings are those of `NodeConfig`; each is checked here. Raises `ConfigurationError`, `InvalidNameError`.
+    Use: register handlers with `on`, then `async with node:`. All of it belongs to one event loop. Settings are those
+    of `NodeConfig`; each is checked here. Raises `ConfigurationError`, `InvalidNameError`.
     """
 
     def __init__(
@@ -172,6 +171,7 @@ class Node:
         self._outbound = {
             peer: OutboundStreams(core, self._transport, peer, address) for peer, address in self.config.peers.items()
         }
+        running[core] = None
         for streams in self._outbound.values():
             self._background.append(self._spawn(streams.run()))
         self._background.append(self._spawn(self._tick()))
@@ -215,20 +215,41 @@ class Node:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        after: Iterable[Dot] = (),
     ) -> Dot:
         """Send one message to one node or several, and return its dot once it is stamped and queued.
 
-        It follows everything this process has sent or begun to handle. It waits only for room, never for a peer:
-        at most `timeout` seconds outside handlers, and never inside one. Nothing is sent if it raises:
-        `UnknownDestinationError`, `SubjectError`, `BodyError`, `BackpressureError`, `ClosedError`, `TypeError`.
+        It follows everything this process has sent or begun to handle; in context scope only what its handler,
+        opened context (`causal.context`) or task has, and what this node has sent or begun to handle with its `key`.
+        In either scope it follows the messages `after` which it is sent, and all that they follow: such as this node
+        has sent, received or heard of. It waits only for room, never for a peer: at most `timeout` seconds outside
+        handlers, and never inside one.
+        Nothing is sent if it raises: `UnknownDestinationError`, `UnknownDotError`, `SubjectError`, `BodyError`,
+        `BackpressureError`, `ClosedError`, `TypeError`.
         """
         core = self._running()
         names = (to,) if isinstance(to, str) else several(to)
         check_timeout(timeout)
         validate_subject(subject)
         payload = encode_payload(body, key, headers, self.config.body_max_bytes)
-        dot = core.send_nowait(names, subject, payload)
-        return await core.send_when_room(names, subject, payload, timeout) if dot is None else dot
+        follows = core.follows(key, after)
+        dot = core.send_nowait(names, subject, payload, follows)
+        return await core.send_when_room(names, subject, payload, timeout, follows) if dot is None else dot
+
+    def token(self) -> bytes:
+        """What a message sent here and now would follow, for a row of a database or a header: `observe` it at any node.
+
+        Some 50 bytes, at most 16 KiB: it lists what is not known to be settled. Else raises `BackpressureError`.
+        """
+        return self._running().token()
+
+    def observe(self, token: bytes) -> None:
+        """What is sent from here from now on (in process scope: by this process) follows what the token was made of.
+
+        Raises `TokenError`, or `ClockDriftError` if its clock is more than `drift_max_ms` ahead: nothing was merged
+        then. It is trusted: one that names what nobody ever sent holds up whatever follows it.
+        """
+        self._running().observe(token)
 
     async def settled(self, *dots: Dot, timeout: float | None = None) -> None:
         """Return once these messages, or without any all that were sent so far, are settled everywhere.
@@ -330,7 +351,7 @@ class Node:
             farewell = min(deadline, time.monotonic() + FAREWELL_SECONDS)
             await self._until(lambda: self._drained() and core.engine.stability.all_told, farewell)
         if not await self._until(self._drained, deadline):
-            self._name_what_is_left(core)
+            core.name_what_is_left()
 
     def _drained(self) -> bool:
         core = self._running()
@@ -348,19 +369,6 @@ class Node:
                 return False
         return True
 
-    def _name_what_is_left(self, core: Core) -> None:
-        if unsettled := core.engine.unsettled:
-            log.warning(
-                "%s leaves with %d messages unsettled: %s",
-                self.name,
-                len(unsettled),
-                core.describe(unsettled),
-            )
-        waiting = [*(h.arrival for h in core.runner.unfinished), *core.engine.delivery.holdback]
-        if waiting:
-            dots = ", ".join(str(arrival.dot) for arrival in waiting[:10])
-            log.warning("%s leaves with %d messages not handled: %s", self.name, len(waiting), dots)
-
     async def _release(
         self,
         kind: type[BaseException] | None = None,
@@ -373,6 +381,7 @@ class Node:
         for task in self._background:
             task.cancel()
         if core is not None:
+            running.pop(core, None)
             core.runner.stop()
             core.close(f"{self.name} was left")
         try:
@@ -394,5 +403,5 @@ async def _raise(error: Exception) -> None:
 
 
 def _new_incarnation(name: str) -> int:
-    _last_incarnations[name] = max(now_ms(), _last_incarnations.get(name, 0) + 1)
-    return _last_incarnations[name]
+    _last_incarnations[name] = incarnation = max(now_ms(), _last_incarnations.get(name, 0) + 1)
+    return incarnation

@@ -9,17 +9,19 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from types import CoroutineType, coroutine
-from typing import Any, Protocol
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Any, Protocol
 
 from causal.errors import HandlerError, ProtocolError
 from causal.node.handlers import Handlers, Subscription
 from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
+from causal.node.strands import Strand, current_strand
 from causal.ordering.holdback import Arrival
+
+if TYPE_CHECKING:
+    from causal.node.core import Core
 
 log = logging.getLogger("causal")
 
@@ -30,24 +32,28 @@ CANCEL_SECONDS = 5.0
 """After so long a handler that does not heed its cancellation is named in the log."""
 
 
-class Handling(Struct, eq=False):
-    """One message on its way through its handler, over all attempts."""
+class Handling(Strand):
+    """One message on its way through its handler, over all attempts; these are one strand."""
 
-    owner: object
-    """The node whose handler this is: a handler may use other nodes in the same process."""
-    arrival: Arrival
-    held_for: float
-    payload: Payload | None = None
-    attempt: int = 0
-    active: bool = False
-    """Whether the handler is running at this moment."""
-    error: str | None = None
-    retry_at: float | None = None
-    since: float = 0.0
+    __slots__ = ("active", "arrival", "attempt", "error", "held_for", "owner", "payload", "retry_at", "since")
 
+    def __init__(self, owner: Core, arrival: Arrival, held_for: float) -> None:
+        self.contexts = None
+        self.owner = owner
+        """The node whose handler this is: a handler may use other nodes in the same process."""
+        self.arrival = arrival
+        self.held_for = held_for
+        self.payload: Payload | None = None
+        self.attempt = 0
+        self.active = False
+        """Whether the handler is running at this moment."""
+        self.error: str | None = None
+        self.retry_at: float | None = None
+        self.since = 0.0
 
-current_handling: ContextVar[Handling | None] = ContextVar("causal_handling", default=None)
-"""What the running handler handles; tasks that it starts inherit it."""
+    @property
+    def handling(self) -> Handling:
+        return self
 
 
 class Effects(Protocol):
@@ -272,7 +278,7 @@ class HandlerRunner:
         key, headers, body = handling.payload
         message = Message(handling.arrival, key, headers, body, handling.held_for, handling.attempt)
         context = self._base.copy()
-        context.run(current_handling.set, handling)
+        context.run(current_strand.set, handling)
         handler = subscription.handler(message)
         if type(handler) is not CoroutineType:
             handler = _awaiting(handler)

@@ -11,8 +11,9 @@ from causal.node.inbound import InboundStreams
 from causal.node.outbound import OutboundStreams
 from causal.node.runner import Handling
 from causal.ordering import Arrival, NodeId
+from causal.ordering.contexts import merged
 from causal.ordering.link import Received
-from causal.ordering.stamp import size_of
+from causal.ordering.stamp import dots_of, size_of
 
 LISTED_MAX = 100
 """Messages listed in each part of a status; `…_total` counts all."""
@@ -41,7 +42,7 @@ def snapshot(
         "unsettled_total": len(unsettled),
         "sends_waiting": len(core.room),
         "sends_waited": core.room.waited,
-        "context": {name: [f"{o}/{seq}" for o, seq in dots.items()] for name, dots in engine.context.pending.items()},
+        "context": {name: list(map(str, dots_of(dots))) for name, dots in merged(engine.contexts).pending.items()},
         "bounded": _bounded(core),
         "links": {
             "out": {peer: _outbound(core, streams) for peer, streams in outbound.items()},
@@ -60,12 +61,12 @@ def snapshot(
 def _bounded(core: Core) -> dict[str, Any]:
     """How full stamps are, and what it costs that some dots did not fit. `horizon`: seconds that it lies back."""
     engine = core.engine
-    horizons, horizon = engine.delivery.horizons, engine.context.horizon
+    horizons, whole = engine.delivery.horizons, merged(engine.contexts)
     return {
         "dependencies_max": engine.config.dependencies_max,
-        "pending": size_of(engine.context.pending),
-        "folded": engine.folded,
-        "horizon_age_s": time.time() - (horizon >> 16) / 1000 if horizon else None,
+        "pending": max((size_of(context.pending) for context in engine.contexts), default=0),
+        "folded": engine.stamping.folded,
+        "horizon_age_s": time.time() - (whole.horizon >> 16) / 1000 if whole.horizon else None,
         "waits": horizons.waits,
         "questions": horizons.asked,
         "waiting": sum(1 for _ in horizons),

@@ -11,19 +11,21 @@ from collections import deque
 from collections.abc import Callable
 
 from causal.errors import BackpressureError, ClosedError
+from causal.ordering.contexts import CONTEXT_ALONE, Follows
 
 Destinations = tuple[str, ...]
-Obstacle = Callable[[Destinations, int], str | None]
-"""(destinations, bytes) → why that cannot be sent now, in words; None if it can."""
+Obstacle = Callable[[Destinations, int, Follows], str | None]
+"""(destinations, bytes, what it follows) → why that cannot be sent now, in words; None if it can."""
 
 
 class _Turn:
     """One send in its queue."""
 
-    __slots__ = ("called", "size")
+    __slots__ = ("called", "follows", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, follows: Follows) -> None:
         self.size = size
+        self.follows = follows
         self.called = asyncio.Event()
 
 
@@ -48,17 +50,19 @@ class Room:
         """Whether a send to there must wait behind others, or is refused as the node closes."""
         return destinations in self._queues or self._closed is not None
 
-    async def wait(self, destinations: Destinations, size: int, timeout: float | None) -> None:
+    async def wait(
+        self, destinations: Destinations, size: int, timeout: float | None, follows: Follows = CONTEXT_ALONE
+    ) -> None:
         """Return when the send can be made, which the caller must do before its next await.
 
         Raises `BackpressureError` after `timeout` seconds, `ClosedError`.
         """
         if self._closed is not None:
             raise ClosedError(self._closed)
-        if destinations not in self._queues and self._obstacle(destinations, size) is None:
+        if destinations not in self._queues and self._obstacle(destinations, size, follows) is None:
             return
         self.waited += 1
-        turn = _Turn(size)
+        turn = _Turn(size, follows)
         self._queues.setdefault(destinations, deque()).append(turn)
         try:
             async with asyncio.timeout(timeout):
@@ -67,13 +71,16 @@ class Room:
             self._leave(destinations, turn)
             self.offer()  # whoever is first now has not been called yet
             if isinstance(error, TimeoutError):
-                obstacle = self._obstacle(destinations, size) or "other sends to there were first"
+                obstacle = self._obstacle(destinations, size, follows) or "other sends to there were first"
                 raise BackpressureError(f"no room within {timeout} s: {obstacle}; nothing was sent") from None
             raise
         self._leave(destinations, turn)
 
     async def _called(self, destinations: Destinations, turn: _Turn) -> None:
-        while self._queues[destinations][0] is not turn or self._obstacle(destinations, turn.size) is not None:
+        while (
+            self._queues[destinations][0] is not turn
+            or self._obstacle(destinations, turn.size, turn.follows) is not None
+        ):
             await turn.called.wait()
             turn.called.clear()
             if self._closed is not None:
@@ -88,7 +95,7 @@ class Room:
     def offer(self) -> None:
         """There may be room now: call the first of each queue for which that is so."""
         for destinations, queue in self._queues.items():
-            if self._obstacle(destinations, queue[0].size) is None:
+            if self._obstacle(destinations, queue[0].size, queue[0].follows) is None:
                 queue[0].called.set()
 
     def close(self, reason: str) -> None:

@@ -51,10 +51,17 @@ class TraceEvent:
     """Which run of the handler this is, from 1."""
     missing: tuple[str, ...] = ()
     """The dots that a verdict names: never settled here before this message was released."""
+    context: int | None = None
+    """Which of the node's causal contexts a `send` is from, or a `deliver` begins; None in process scope."""
+    key: str | None = None
+    """The message's key, on a `send` and a `deliver` in context scope, where it orders."""
+    follows: tuple[str, ...] = ()
+    """On a `send`: messages that it follows because its sender said so by name, or observed a token of them."""
 
 
 def to_json(event: TraceEvent) -> str:
-    """One line of a trace, without its newline, in ASCII. `missing` is written only when there is any."""
+    """One line of a trace, without its newline, in ASCII. From `missing` on, fields are written only if they say
+    anything."""
     fields: dict[str, Any] = {
         "at": event.at,
         "node": event.node,
@@ -72,6 +79,12 @@ def to_json(event: TraceEvent) -> str:
     }
     if event.missing:
         fields["missing"] = event.missing
+    if event.context is not None:
+        fields["context"] = event.context
+    if event.key is not None:
+        fields["key"] = event.key
+    if event.follows:
+        fields["follows"] = event.follows
     return _ENCODER.encode(fields)
 
 
@@ -125,7 +138,10 @@ def _event(fields: object) -> TraceEvent:
         verdict=None if fields.get("verdict") is None else _text(fields, "verdict"),
         held_for=_seconds(fields, "held_for"),
         attempt=None if fields.get("attempt") is None else _count(fields, "attempt", 1),
-        missing=_missing(fields),
+        missing=_dots(fields, "missing"),
+        context=None if fields.get("context") is None else _count(fields, "context", 1),
+        key=None if fields.get("key") is None else _key(fields),
+        follows=_dots(fields, "follows"),
     )
 
 
@@ -176,14 +192,21 @@ def _destinations(fields: Mapping[str, object], event: str) -> tuple[str, ...] |
     return _names(fields, "to", value)
 
 
-def _missing(fields: Mapping[str, object]) -> tuple[str, ...]:
-    value = fields.get("missing")
+def _key(fields: Mapping[str, object]) -> str:
+    value = fields["key"]
+    if isinstance(value, str):
+        return value
+    raise _FieldError(_expected(fields, "key", "a text, or null"))
+
+
+def _dots(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = fields.get(name)
     if value is None:
         return ()
-    missing = _names(fields, "missing", value)
-    for identity in missing:
-        _dot(identity, "missing")
-    return missing
+    identities = _names(fields, name, value)
+    for identity in identities:
+        _dot(identity, name)
+    return identities
 
 
 def _names(fields: Mapping[str, object], name: str, value: object) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from causal.observe.event import TraceError, TraceEvent
 from causal.ordering.dot import Dot, NodeId
@@ -20,10 +21,17 @@ _KINDS = {
 UNSENT = -1
 
 
+class Where(NamedTuple):
+    """Where in a process in context scope something happens: what is sent follows its context and its key."""
+
+    context: int
+    key: str | None
+
+
 class Process:
     """One incarnation of a node and its events in program order; a position is an index into the columns."""
 
-    __slots__ = ("attempts", "id", "kinds", "messages", "missing", "times")
+    __slots__ = ("attempts", "follows", "id", "kinds", "last_uses", "messages", "missing", "places", "times")
 
     def __init__(self, node: NodeId) -> None:
         self.id = node
@@ -35,6 +43,12 @@ class Process:
         """Position → the messages that the verdict of the event names."""
         self.attempts: dict[int, int] = {}
         """Position of a deliver → its attempt, where that is not the first."""
+        self.places: dict[int, Where] = {}
+        """Position of a send or a deliver → where it happens; empty in process scope."""
+        self.last_uses: dict[int | str, int] = {}
+        """Context or key → the last position that needs what it follows."""
+        self.follows: dict[int, tuple[int, ...]] = {}
+        """Position of a send → the messages that it follows by name or by a token."""
 
 
 class History:
@@ -74,6 +88,10 @@ class History:
         """How many were sent."""
         return len(self.origins) - self.origins.count(UNSENT)
 
+    def is_sent(self, message: int) -> bool:
+        """Whether a trace has its send."""
+        return self.origins[message] != UNSENT
+
     @property
     def incarnations(self) -> Mapping[str, list[int]]:
         """Node name → indices of its processes, the earliest incarnation first."""
@@ -96,6 +114,14 @@ class History:
             process.missing[position] = tuple(map(self._number, event.missing))
         if event.event == "deliver" and event.attempt is not None and event.attempt > 1:
             process.attempts[position] = event.attempt
+        if event.context is not None and event.event in ("send", "deliver"):
+            process.places[position] = Where(event.context, event.key)
+            if event.event == "send":
+                process.last_uses[event.context] = position
+            if event.key is not None:
+                process.last_uses[event.key] = position
+        if event.follows:
+            process.follows[position] = tuple(map(self._number, event.follows))
         if event.ordering == "none":
             self.unordered.setdefault(event.node, set()).add(message)
 

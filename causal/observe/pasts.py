@@ -11,7 +11,7 @@ class Pasts:
     """The past of each message in flight; a message gets its bit when its send is replayed.
 
     Invariant: a message's past has only lower bits than its own. A past is kept from the send to the last
-    delivery (of a message that a verdict names: for good), so memory is about n/8 bytes for each message that
+    delivery (of a message that a verdict or a send names: for good), so memory is about n/8 bytes for each message that
     is in flight at a time, n being the messages of the run.
     """
 
@@ -21,7 +21,11 @@ class Pasts:
         self._bits = [UNSENT] * len(history.ids)
         self._pasts: dict[int, int] = {}
         self._named = {
-            named for process in history.processes for missing in process.missing.values() for named in missing
+            named
+            for process in history.processes
+            for several in (process.missing, process.follows)
+            for all_named in several.values()
+            for named in all_named
         }
         self._remaining = _count_deliveries(history)
 

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable
 
 from causal.observe.event import TraceError
-from causal.observe.history import DELIVER, DROP, RECEIVE, SEND, SETTLE, UNSENT, History, Process
+from causal.observe.history import DELIVER, DROP, RECEIVE, SEND, SETTLE, UNSENT, History, Process, Where
 from causal.observe.judge import Judge, Verdicts, verdicts_of
 from causal.observe.pasts import Pasts
 from causal.observe.waits import Waits
@@ -30,6 +30,7 @@ class _Member:
     __slots__ = (
         "attempts",
         "context",
+        "contexts",
         "index",
         "none",
         "open",
@@ -49,7 +50,9 @@ class _Member:
         self.waits = waits
         self.position = 0
         self.context = 0
-        """Set: everything that the next send follows."""
+        """Set: everything that the next send follows. In context scope there are several."""
+        self.contexts: dict[int | str, int] = {}
+        """Context or key → what it follows, as long as it is used again."""
         self.open = 0
         """Set: addressed here and settled neither here nor in an earlier incarnation."""
         self.none = 0
@@ -60,6 +63,19 @@ class _Member:
     def causal(self, messages: int) -> int:
         """Those of a set whose ordering here is not `none`."""
         return messages & ~self.none if self.none else messages
+
+    def past_at(self, where: Where) -> int:
+        """What its context, and whatever has its key, follows."""
+        past = self.contexts.get(where.context, 0)
+        return past if where.key is None else past | self.contexts.get(where.key, 0)
+
+    def follow(self, where: Where, position: int, past: int) -> None:
+        """From here on its context, and whatever has its key, follows all this."""
+        for name in (where.context, where.key):
+            if name is not None:
+                self.contexts.pop(name, None)
+                if self.process.last_uses.get(name, -1) > position:
+                    self.contexts[name] = past
 
 
 class Replay:
@@ -129,7 +145,11 @@ class Replay:
         position = member.position
         kind, message = member.process.kinds[position], member.process.messages[position]
         if kind == SEND:
-            self._on_send(member, message)
+            for followed in member.process.follows.get(position, ()):
+                if self._history.is_sent(followed) and not self._pasts.is_sent(followed):
+                    self._blocked.setdefault(followed, []).append(member)
+                    return False
+            self._on_send(member, message, position)
             for blocked in self._blocked.pop(message, ()):
                 heapq.heappush(turns, _turn(blocked))
         elif not self._pasts.is_sent(message):
@@ -148,9 +168,20 @@ class Replay:
         member.position = position + 1
         return True
 
-    def _on_send(self, member: _Member, message: int) -> None:
-        alone = self._pasts.add(message, member.context)
-        member.context |= alone
+    def _on_send(self, member: _Member, message: int, position: int) -> None:
+        named = 0
+        for followed in member.process.follows.get(position, ()):
+            if self._history.is_sent(followed):
+                named |= self._pasts.upto(followed)
+        where = member.process.places.get(position)
+        if where is None:
+            member.context |= named
+            alone = self._pasts.add(message, member.context)
+            member.context |= alone
+        else:
+            past = named | member.past_at(where)
+            alone = self._pasts.add(message, past)
+            member.follow(where, position, past | alone)
         for name in self._history.destinations[message]:
             for destination in self._named.get(name, ()):
                 if not self._settled_before(destination, message):
@@ -177,7 +208,11 @@ class Replay:
         past = self._pasts.before(message)
         assert past is not None, "a past is kept until the last delivery"
         self._suspect(member, message, position, past & member.open)
-        member.context |= self._pasts.upto(message)
+        where = member.process.places.get(position)
+        if where is None:
+            member.context |= self._pasts.upto(message)
+        else:
+            member.follow(where, position, self._pasts.upto(message) | member.past_at(where))
         self._pasts.delivered(message)
 
     def _on_settle(self, member: _Member, message: int, position: int, *, dropped: bool) -> None:

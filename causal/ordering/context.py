@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from heapq import nsmallest
+from typing import TypeVar
 
 from causal.ordering.dot import NodeId
 from causal.ordering.stamp import NO_DOTS, NO_PENDING, Dots, Pending, Seqs, joined_seqs, seqs_left, without_seqs
+
+N = TypeVar("N")
 
 IsSettled = Callable[[str, NodeId, int], bool]
 """`(destination, origin, seq)` → whether a context may forget this dot: it is settled there, or will never come."""
@@ -65,16 +68,18 @@ def still_closed(known: Dots, shut: Dots, more: Dots, more_shut: Dots) -> dict[N
 class CausalContext:
     """For each destination, the dots that must be settled there before whatever is sent next; and a horizon.
 
-    In process scope a node has one; it is an object of its own so that other scopes can have several.
+    In process scope a node has one, in context scope many (`contexts.py`).
 
     Invariant: the mappings inside `pending` and `closed` are never mutated, since stamps share them.
     Invariant: `ages` has an entry for each entry of `pending`, and `closed` has nothing that is not pending.
     Merging costs O(what is merged), a send and a prune O(what is pending).
     """
 
-    __slots__ = ("ages", "closed", "horizon", "pending", "pruned_at")
+    __slots__ = ("__weakref__", "ages", "closed", "horizon", "number", "pending", "pruned_at")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        """Tells the contexts of a node apart in its trace."""
         self.pending: dict[str, Dots] = {}
         self.ages: dict[str, dict[NodeId, int]] = {}
         """The timestamp of what told of each pending dot: at least its own, since dots carry none. (Of a set of dots
@@ -100,33 +105,77 @@ class CausalContext:
         `timestamp` is that of the message which says so, `closed` those that may not be folded. What is lost may have
         carried what is not settled: of that the horizon takes the place.
         """
+        ages = {destination: dict.fromkeys(dots, timestamp) for destination, dots in pending.items()}
+        self._merge(pending, ages, closed, is_settled, is_lost)
+
+    def _merge(
+        self,
+        pending: Pending,
+        ages: Mapping[str, Mapping[NodeId, int]],
+        closed: Pending,
+        is_settled: IsSettled,
+        is_lost: IsLost | None,
+    ) -> None:
         for destination, dots in pending.items():
             fresh = without(dots, partial(is_settled, destination))
             if fresh is not dots and is_lost is not None:
-                self._stand_in(destination, dots, fresh, dict.fromkeys(dots, timestamp), is_lost)
+                self._stand_in(destination, dots, fresh, ages[destination], is_lost)
             if fresh:
-                self._join(destination, fresh, timestamp, closed.get(destination, NO_DOTS) if closed else NO_DOTS)
+                self._join(destination, fresh, ages[destination], closed.get(destination, NO_DOTS))
 
-    def _join(self, destination: str, fresh: Dots, timestamp: int, shut: Dots) -> None:
+    def _join(self, destination: str, fresh: Dots, ages: Mapping[NodeId, int], shut: Dots) -> None:
         known = self.pending.get(destination)
         if known is None:
             self.pending[destination] = fresh
-            self.ages[destination] = dict.fromkeys(fresh, timestamp)
+            self.ages[destination] = {origin: ages[origin] for origin in fresh}
         else:
             self.pending[destination] = now = joined(known, fresh)
-            ages = self.ages[destination]
+            mine = self.ages[destination]
             for origin in fresh:
+                age = ages[origin]
                 if now[origin] != known.get(origin):
-                    ages[origin] = max(timestamp, ages.get(origin, 0))
-                elif now[origin] == fresh[origin] and timestamp < ages[origin]:
-                    ages[origin] = timestamp
+                    mine[origin] = max(age, mine.get(origin, 0))
+                elif now[origin] == fresh[origin] and age < mine[origin]:
+                    mine[origin] = age
         if shut or destination in self.closed:
             left = still_closed(known or NO_DOTS, self.closed.get(destination, NO_DOTS), fresh, shut)
             self._close(destination, left)
 
+    def copy(self) -> CausalContext:
+        """Another context that follows the same. O(dots pending)."""
+        copy = CausalContext(self.number)
+        copy.pending, copy.closed = dict(self.pending), dict(self.closed)
+        copy.ages = {destination: dict(ages) for destination, ages in self.ages.items()}
+        copy.horizon, copy.pruned_at = self.horizon, self.pruned_at
+        return copy
+
+    def absorb(self, other: CausalContext, is_settled: IsSettled, is_lost: IsLost | None = None) -> None:
+        """Follow everything that another context follows, but for what is known to be settled."""
+        self._merge(other.pending, other.ages, other.closed, is_settled, is_lost)
+        self.reach(other.horizon)
+
+    def become(self, other: CausalContext) -> None:
+        """Follow what the other context follows, and nothing else; the other one is not used any more."""
+        self.pending, self.ages, self.closed = other.pending, other.ages, other.closed
+        self.horizon, self.pruned_at = other.horizon, other.pruned_at
+
+    def rename(self, old: NodeId, new: NodeId) -> None:
+        """The origin `old` has another incarnation, under which all its dots go on."""
+
+        def renamed(numbers: Mapping[NodeId, N]) -> dict[NodeId, N]:
+            return {new if origin == old else origin: number for origin, number in numbers.items()}
+
+        self.pending = {destination: renamed(dots) for destination, dots in self.pending.items()}
+        self.closed = {destination: renamed(dots) for destination, dots in self.closed.items()}
+        self.ages = {destination: renamed(ages) for destination, ages in self.ages.items()}
+
     def add(self, destination: str, origin: NodeId, seqs: Seqs, timestamp: int) -> None:
         """Follow messages that are not settled at their destination, and got there. O(dots pending there)."""
-        self._join(destination, {origin: seqs}, timestamp, NO_DOTS)
+        if destination in self.pending or destination in self.closed:
+            self._join(destination, {origin: seqs}, {origin: timestamp}, NO_DOTS)
+        else:  # the usual case
+            self.pending[destination] = {origin: seqs}
+            self.ages[destination] = {origin: timestamp}
 
     def forget(self, destination: str, origin: NodeId, seq: int, *, lost: bool = False) -> None:
         """This message is settled at its destination, or will never come: of a chain, what is pending up to it goes.
@@ -206,7 +255,7 @@ class CausalContext:
         """Follow everything up to this timestamp, wherever it was addressed to."""
         self.horizon = max(self.horizon, timestamp)
 
-    def _stand_in(self, destination: str, dots: Dots, left: Dots, ages: dict[NodeId, int], is_lost: IsLost) -> None:
+    def _stand_in(self, destination: str, dots: Dots, left: Dots, ages: Mapping[NodeId, int], is_lost: IsLost) -> None:
         """The horizon takes the place of those dots that are not left since they are lost."""
         for origin, seqs in dots.items():
             gone = without_seqs(seqs, left.get(origin))

@@ -65,6 +65,12 @@ class SendCounts:
         self._shared = True
         return SharedClock(self._others, self._me, seq)
 
+    def snapshot(self, last_seq: int) -> Clock | None:
+        """The clock as it stands after this process's message `last_seq`, 0 if it has sent none; None as for `sent`."""
+        if last_seq:
+            return self.sent(last_seq)
+        return dict(self._others) if self._complete and len(self._others) <= self._entries_max else None
+
     def merge(self, clock: Clock | None) -> None:
         """Take in the clock of a message that was delivered; without one, nobody can tell what it followed."""
         if type(clock) is SharedClock:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from causal.clock import HybridClock
 from causal.errors import BackpressureError, OrderingError, ProtocolError, UnknownDestinationError
 from causal.ordering.context import CausalContext
+from causal.ordering.contexts import CONTEXT_ALONE, Contexts, Follows
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
@@ -21,7 +22,8 @@ from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import REPORTS_MAX, Stability
-from causal.ordering.stamp import NO_DOTS, NO_PENDING, Copy, Dots, Pending, Stamp, size_of
+from causal.ordering.stamp import size_of
+from causal.ordering.stamping import Stamping
 from causal.ordering.validation import validate, validate_credit
 from causal.ordering.verdict import Ordering
 
@@ -50,23 +52,21 @@ class Engine:
         self.process = process
         """Below 2^63, and random: tells this process from another one that has its name and incarnation."""
         self.config = config or EngineConfig()
-        self.context = CausalContext()
         self.hlc = HybridClock(drift_max_ms=self.config.drift_max_ms)
         self.last_seq = 0
         self.accepted = False
         """Whether a peer has taken part in a link with this incarnation: then it cannot change any more."""
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound)
+        self.contexts = Contexts(self.settlement, self.config.scope)
+        self.context = self.contexts.process
+        self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
         self.delivery = Delivery(self.settlement, ordering_of)
         self.counts = SendCounts(me, self.config.clock_entries_max)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
-        self.settlement.inbound[me] = InboundLink.to_oneself(me)
-        self._unopened = set(self.outbound) - {me.name}
-        """Peers that have not known of their link from this node so far: dots for them may not be folded."""
-        self.folded = 0
-        """How many dots horizons stand in for."""
+        self.settlement.inbound[me] = InboundLink.to_oneself(me, self.config.scope)
 
     # -- sending ---------------------------------------------------------------------------------------------
 
@@ -80,8 +80,10 @@ class Engine:
             raise UnknownDestinationError(unknown, self.outbound)
         return names
 
-    def obstacle(self, destinations: Sequence[str], size: int, *, urgent: bool = False) -> str | None:
-        """Why a payload of `size` bytes cannot be sent now, in words; None if it can.
+    def obstacle(
+        self, destinations: Sequence[str], size: int, follows: Follows = CONTEXT_ALONE, *, urgent: bool = False
+    ) -> str | None:
+        """Why a payload of `size` bytes cannot be sent now, in words; None if it can. Raises `UnknownDotError`.
 
         An `urgent` send (from a handler, which must not wait) may fill an outbox to twice its bound.
         """
@@ -93,105 +95,73 @@ class Engine:
             count = len(link.outbox)
             if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):
                 return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
-        pending = self.context.pending
-        if pending and size_of(pending) + len(destinations) > self.config.dots_max:
-            self._forget_settled()
-            self._fold(len(destinations))
-            dots = size_of(self.context.pending) + len(destinations)
+        context = self.contexts.staged(follows)
+        if context.pending and size_of(context.pending) + len(destinations) > self.config.dots_max:
+            self.contexts.prune(context)
+            self.stamping.fold(context, len(destinations))
+            dots = size_of(context.pending) + len(destinations)
             if dots > self.config.dots_max:
                 return f"stamp would list {dots} dots, more than {self.config.dots_max}: waiting for settlements"
         return None
 
     def send(
-        self, to: Sequence[str], subject: str, payload: bytes, now_ms: int, *, urgent: bool = False
+        self,
+        to: Sequence[str],
+        subject: str,
+        payload: bytes,
+        now_ms: int,
+        *,
+        urgent: bool = False,
+        follows: Follows = CONTEXT_ALONE,
     ) -> tuple[Dot, Output]:
         """Take a dot, stamp the message and give each copy its place on its link, in one step.
 
-        Raises `UnknownDestinationError` and `BackpressureError` (see `obstacle`). O(pending + entries of
-        the clock) for each destination.
+        Raises `UnknownDestinationError`, `UnknownDotError` and `BackpressureError` (see `obstacle`). O(pending)
+        for each destination.
         """
         destinations = self.destinations(to)
-        obstacle = self.obstacle(destinations, len(payload), urgent=urgent)
+        obstacle = self.obstacle(destinations, len(payload), follows, urgent=urgent)
         if obstacle is not None:
             raise BackpressureError(obstacle)
-        return self.commit(destinations, subject, payload, now_ms)
+        return self.commit(destinations, subject, payload, now_ms, follows)
 
-    def commit(self, destinations: tuple[str, ...], subject: str, payload: bytes, now_ms: int) -> tuple[Dot, Output]:
+    def commit(
+        self,
+        destinations: tuple[str, ...],
+        subject: str,
+        payload: bytes,
+        now_ms: int,
+        follows: Follows = CONTEXT_ALONE,
+    ) -> tuple[Dot, Output]:
         """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`."""
-        context = self.context
+        contexts, me = self.contexts, self.me
+        context = contexts.staged(follows)
         if context.pending and context.pruned_at != self.settlement.changes:
-            self._prune()
-        over = self._fold(len(destinations) - 1)
+            contexts.prune(context)
+        for clock in contexts.clocks(follows.after) if follows.after else ():
+            self.counts.merge(clock)
         timestamp = self.hlc.tick_int(now_ms)
-        horizon, listed = context.horizon, destinations
-        if over > 0 and len(destinations) > 1:  # not even the copies of this message itself can be listed
-            horizon, listed = timestamp, tuple([name for name in destinations if name in self._unopened])
         self.last_seq = seq = self.last_seq + 1
-        clock = self.counts.sent(seq)
-        output = Output()
-        copies = []
-        pending = context.pending
-        for name in destinations:
-            link = self.outbound[name]
-            after = pending.get(name, NO_DOTS)
-            alone = len(destinations) == 1 and len(pending) == (after is not NO_DOTS)
-            elsewhere = NO_PENDING if alone else self._elsewhere(name, listed, seq)
-            closed = self._closed(elsewhere) if elsewhere and (self._unopened or context.closed) else NO_PENDING
-            # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
-            stamp = _new(Stamp, (link.last_sent, timestamp, after, elsewhere, clock, horizon, closed))
-            copies.append((link, _new(Copy, (seq, stamp, subject, payload))))
+        seqs, clock = contexts.seqs(seq), self.counts.sent(seq)
+        copies = self.stamping.copies(context, destinations, seq, seqs, timestamp, clock, subject, payload)
         self._unsettled[seq] = len(destinations)
-        context.follow(destinations, self.me, seq, timestamp)
+        context.follow(destinations, me, seqs, timestamp)
+        output = Output()
         for link, copy in copies:
             link.enqueue(copy)
             if link.connected:
                 output.transmit.add(link.peer)
-            elif link.peer == self.me.name:
-                self.delivery.receive(self.settlement.inbound[self.me], copy, output)
-        return Dot(self.me.name, self.me.incarnation, seq), output
-
-    def _elsewhere(self, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
-        """What others must settle before whatever this copy causes: the siblings of a multicast included."""
-        pending = self.context.pending
-        elsewhere = {other: dots for other, dots in pending.items() if other != name} if pending else {}
-        for sibling in destinations:
-            if sibling != name:
-                elsewhere[sibling] = {**pending.get(sibling, NO_DOTS), self.me: seq}
-        return elsewhere
-
-    def _closed(self, elsewhere: Pending) -> dict[str, Dots]:
-        """Of these, what nobody may fold: what its senders said so of, and own dots for peers that know of no link."""
-        closed = {name: dots for name, dots in self.context.closed.items() if name in elsewhere}
-        for name in self._unopened:
-            own = elsewhere.get(name, NO_DOTS).get(self.me)
-            if own is not None:
-                closed[name] = {**closed.get(name, NO_DOTS), self.me: own}
-        return closed
-
-    def _fold(self, more: int) -> int:
-        """Fold the oldest dots until `more` can be listed beside the rest; by how many dots it is still too many."""
-        pending = self.context.pending
-        over = (size_of(pending) if pending else 0) + more - self.config.dependencies_max
-        if over > 0 and pending:
-            folded = self.context.fold(over, lambda name, origin: origin != self.me or name not in self._unopened)
-            self.folded += folded
-            over -= folded
-        return over
-
-    def _prune(self) -> None:
-        """Forget what is settled; what was kept last time stays pending until something more is known."""
-        self._forget_settled()
-        self.context.pruned_at = self.settlement.changes
-
-    def _forget_settled(self) -> None:
-        self.context.prune(self.settlement.is_settled, self.settlement.is_lost)
+            elif link.peer == me.name:
+                self.delivery.receive(self.settlement.inbound[me], copy, output)
+        contexts.sent(follows, context, seq)
+        return _new(Dot, (me.name, me.incarnation, seq)), output
 
     # -- the sender's end of a link ----------------------------------------------------------------------------
 
     def hello(self, peer: str) -> Hello:
         """The first frame of a new stream to a receiver."""
         self.outbound[peer].reset()
-        return Hello(sender=self.me, receiver=peer, process=self.process)
+        return Hello(sender=self.me, receiver=peer, process=self.process, scope=self.config.scope)
 
     def welcomed(self, peer: str, welcome: Welcome) -> Output:
         """The receiver has answered: what it settled meanwhile counts, and the rest is queued for the stream.
@@ -201,7 +171,7 @@ class Engine:
         link = self.outbound[peer]
         validate_welcome(self.settlement, peer, welcome)
         self.accepted = True
-        self._unopened.discard(peer)
+        self.stamping.unopened.discard(peer)
         output = Output()
         output.transmit.add(peer)
         self._settled_at(link, link.resume(welcome), output)
@@ -257,12 +227,11 @@ class Engine:
         self._settled_at(link, frame.settled, output)
         for first, last in frame.resend:
             link.resend(first, last)
-        for dot in frame.answers:
-            self.settlement.conclude(peer, dot.origin, dot.seq)
-            self.context.forget(peer, dot.origin, dot.seq)
-        for dot in frame.lost:
-            self.settlement.conclude(peer, dot.origin, dot.seq, lost=True)
-            self.context.forget(peer, dot.origin, dot.seq, lost=True)
+        for dots, lost in ((frame.answers, False), (frame.lost, True)):
+            for dot in dots:
+                chained = dot.origin in link.chains_asked
+                self.settlement.conclude(peer, dot.origin, dot.seq, chained=chained, lost=lost)
+                self.context.forget(peer, dot.origin, dot.seq, lost=lost)
         for origin, seq in frame.watch.items():
             self.stability.asked(link, origin, seq)
         self.stability.acknowledged(link, frame.received)
@@ -300,7 +269,7 @@ class Engine:
         self.settlement.refused_since.pop(sender.name, None)
         link = self.settlement.inbound.get(sender)
         if link is None:
-            link = self.settlement.inbound[sender] = InboundLink(sender, hello.process)
+            link = self.settlement.inbound[sender] = InboundLink(sender, hello.process, hello.scope)
             self.delivery.advance(self.delivery.horizons.opened(sender), output)
         link.reset()
         link.connected = True
@@ -319,7 +288,7 @@ class Engine:
         link = self.settlement.inbound.get(origin)
         if link is None or not link.connected:
             return output
-        validate(link, frame, self.me, self.last_seq, self.config.dots_max)
+        validate(link, frame, self.settlement.inbound, self.me, self.last_seq, self.config.dots_max)
         bytes_most = validate_credit(link, frame.copies, self.config.window_messages, self.config.window_bytes)
         if frame.copies or frame.past:
             latest = max(frame.past, max([copy.stamp.timestamp for copy in frame.copies], default=0))
@@ -401,8 +370,8 @@ class Engine:
 
     # -- handlers ----------------------------------------------------------------------------------------------
 
-    def start(self, arrival: Arrival) -> None:
-        """The handler of a ready message starts: from now on, whatever this node sends follows the message.
+    def start(self, arrival: Arrival, key: str | None = None) -> CausalContext:
+        """The handler of a ready message starts: whatever is sent from the context returned follows the message.
 
         That goes for what comes back here too, while the handler still runs: so the message's own dot counts
         as pending here until it is settled. Raises `OrderingError` if a predecessor is not settled.
@@ -410,16 +379,8 @@ class Engine:
         if arrival.ordering is Ordering.CAUSAL and not arrival.in_turn:
             raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for or 'its horizon'}")
         arrival.started = True
-        stamp = arrival.copy.stamp
-        if stamp.elsewhere:
-            settlement = self.settlement
-            merge = self.context.merge
-            merge(stamp.elsewhere, settlement.is_settled, stamp.timestamp, stamp.closed, settlement.is_lost)
-        if stamp.horizon:
-            self.context.reach(stamp.horizon)
-        if not arrival.passed:
-            self.context.add(self.me.name, arrival.origin, arrival.copy.seq, stamp.timestamp)
-        self.counts.merge(stamp.clock)
+        self.counts.merge(arrival.copy.stamp.clock)
+        return self.contexts.start(arrival, key)
 
     def finish(self, arrival: Arrival, output: Output | None = None) -> Output:
         """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits).
@@ -428,8 +389,10 @@ class Engine:
         """
         output = output or Output()
         self.delivery.finish(arrival, output)
-        if arrival.passed and self.context.pending:
-            self.context.forget(self.me.name, arrival.origin, arrival.copy.seq)
+        arrival.context = None
+        context = self.context
+        if arrival.passed and context.pending:
+            context.forget(self.me.name, arrival.origin, arrival.copy.seq)
         if arrival.origin is self.me:
             self._settle_own(output)
         return output
@@ -440,9 +403,8 @@ class Engine:
         """To be called about once per heartbeat: what only the passing of time brings about."""
         output = Output()
         self.stability.own(self.last_seq, now_ms)
-        self._forget_settled()
-        after = self.config.garbage_after_ms
-        output.transmit, output.report = self.stability.questions(self.context, now_ms, after)
+        contexts, after = self.contexts.tick(), self.config.garbage_after_ms
+        output.transmit, output.report = self.stability.questions(contexts, now_ms, after)
         late = self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms)
         self.delivery.advance(late, output)
         return output

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from causal.ordering.dot import Dot, NodeId
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy
 
 
@@ -27,6 +28,8 @@ class Hello:
     receiver: str
     process: int = 0
     """Drawn at random with the incarnation: another process that has the same one has another number."""
+    scope: Scope = Scope.PROCESS
+    """How the sender's messages follow each other."""
 
 
 class RefusalCode(StrEnum):

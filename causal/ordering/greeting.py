@@ -31,6 +31,10 @@ def refusal_of(settlement: Settlement, hello: Hello, now_ms: int, silence_max_ms
         return _stale(settlement, hello, NodeId(sender.name, latest))
     if settlement.is_twin(sender, hello.process):
         return _taken(settlement, sender, now_ms, silence_max_ms)
+    link = settlement.inbound.get(sender)
+    if link is not None and link.scope is not hello.scope:
+        detail = f"{sender} has been here with scope {link.scope}, and an incarnation keeps its scope"
+        return Refusal(code=RefusalCode.PROTOCOL, detail=detail)
     return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from causal.ordering.context import CausalContext
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Copy
 from causal.ordering.verdict import ORDERED, UNORDERED, UNSURE, Ordering, Verdict, VerdictKind
@@ -44,6 +45,8 @@ class Arrival(Struct, eq=False, gc=False):
     """The sender whose link has to be heard past the horizon before this copy is looked at again."""
     unsure: bool = False
     """Whether something that precedes it may have gone unnoticed."""
+    context: CausalContext | None = None
+    """What its handler's sends follow, from the first start to the end (context scope)."""
     received_ns: int = 0
     """For the caller's use (when it arrived, by the caller's clock); the engine does not read it."""
 

@@ -10,6 +10,7 @@ from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, StableNumber, Welcome
 from causal.ordering.holdback import Arrival
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy, Stamp, size_of
 
 DIGESTS_MAX = 1024
@@ -49,6 +50,8 @@ class OutboundLink:
         self.announced: dict[NodeId, tuple[int, StableNumber]] = {}
         """Origin → (frame of this stream that carried its stable number last, that number)."""
         self.questions: set[Dot] = set()
+        self.chains_asked: set[NodeId] = set()
+        """Origins in process scope whose dots have been asked about on this stream."""
         self.asked_past = 0
         """The timestamp past which the receiver wants this link to be, on the present stream; 0: no question."""
 
@@ -113,6 +116,7 @@ class OutboundLink:
         self.owed.clear()
         self.announced.clear()
         self.questions.clear()
+        self.chains_asked.clear()
         self.asked_past = 0
 
     def resend(self, first: int, last: int) -> None:
@@ -257,10 +261,12 @@ class Received:
 class InboundLink:
     """What this node keeps for one incarnation of one sender. Outlives the streams."""
 
-    def __init__(self, origin: NodeId, process: int = 0) -> None:
+    def __init__(self, origin: NodeId, process: int = 0, scope: Scope = Scope.PROCESS) -> None:
         self.origin = origin
         self.process = process
         """The one process that is let in as this incarnation."""
+        self.scope = scope
+        """The sender's: whether its dots stand for the earlier ones (process scope), or each for itself."""
         self.connected = False
         self.based = False
         """Whether the starting point is known; before that no message is accepted."""
@@ -290,9 +296,9 @@ class InboundLink:
         """How far ahead of this node's physical clock the sender was when it was heard last, in ms."""
 
     @classmethod
-    def to_oneself(cls, me: NodeId) -> InboundLink:
+    def to_oneself(cls, me: NodeId, scope: Scope) -> InboundLink:
         """A node's link to itself: always open and heard, without credit."""
-        link = cls(me)
+        link = cls(me, scope=scope)
         link.based = True
         link.heard = TIMESTAMP_MAX
         return link
@@ -332,6 +338,10 @@ class InboundLink:
         if len(self.digests) >= DIGESTS_MAX:
             self._older, self.digests = self.digests, {}
         self.digests[copy.seq] = hash((copy.subject, copy.payload))  # `digest`, without the call
+
+    def remembers(self, seq: int) -> bool:
+        """Whether this message is among the last that were settled here."""
+        return seq in self.digests or seq in self._older
 
     def forget_digests(self) -> None:
         """This incarnation is gone: nothing of it comes again."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from causal.errors import ConfigurationError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival
+from causal.ordering.scope import Scope
 
 
 @dataclass(slots=True, init=False)
@@ -73,9 +74,15 @@ class EngineConfig:
     """How long a dot may be pending without a report before it is asked about, in ms."""
     silence_max_ms: int = 5_000
     """How long a process that was cut off keeps its name from another one with its incarnation, in ms."""
+    scope: Scope = Scope.PROCESS
+    """Whose past this node's messages follow."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.scope, Scope):
+            raise ConfigurationError(f"scope must be a Scope, not {self.scope!r}")
         for name in self.__slots__:
+            if name == "scope":
+                continue
             value = getattr(self, name)
             least = (
                 0 if name in ("clock_entries_max", "dependencies_max", "drift_max_ms", "links_known_after_ms") else 1

@@ -54,10 +54,7 @@ def reincarnate(engine: Engine, incarnation: int) -> None:
     engine.me = settlement.me = new
     settlement.latest[new.name] = incarnation
     settlement.stable.pop(old, None)
-    settlement.inbound = {new: InboundLink.to_oneself(new)}
-    context = engine.context
-    context.pending = {name: renamed(dots) for name, dots in context.pending.items()}
-    context.closed = {name: renamed(dots) for name, dots in context.closed.items()}
-    context.ages = {name: renamed(ages) for name, ages in context.ages.items()}
+    settlement.inbound = {new: InboundLink.to_oneself(new, engine.config.scope)}
+    engine.contexts.rename(old, new)
     engine.counts = SendCounts(new, engine.config.clock_entries_max)
     engine.stability = Stability(settlement)

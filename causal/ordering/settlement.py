@@ -10,7 +10,8 @@ MET = 0
 LOST = -1
 
 CONCLUDED_MAX = 1024
-"""Incarnations about whose messages a destination's own word is remembered; an older word would be given again."""
+"""Incarnations about whose messages a destination's own word is remembered (and single messages, of those that stand
+each for itself); an older word would be given again."""
 
 
 def join(one: StableNumber, other: StableNumber) -> StableNumber:
@@ -41,8 +42,10 @@ class Settlement:
         """Destination → origin → seq up to which it said itself that nothing is still to come."""
         self.refused_since: dict[str, int] = {}
         """Name → the time in ms since when another process was refused it, while the one that has it was away."""
-        self.losers: dict[str, set[NodeId]] = {}
-        """Destination → of those origins, the ones of which it has lost messages."""
+        self.concluded_single: dict[tuple[str, NodeId, int], None] = {}
+        """The same of dots that stand each for itself, and of those of which that is not known."""
+        self.losers: dict[str, dict[NodeId, None]] = {}
+        """Destination → the origins of which it has said that it has lost messages; the oldest go first."""
         self.changes = 0
         """Counts whatever may turn an answer of `is_settled` to yes: contexts prune when it has moved."""
 
@@ -112,6 +115,8 @@ class Settlement:
         stable = self.stable.get(origin)
         if stable is not None and stable.covers(destination, seq):
             return True
+        if self.concluded_single and (destination, origin, seq) in self.concluded_single:
+            return True
         said = self.concluded.get(destination)
         return said is not None and said.get(origin, 0) >= seq
 
@@ -122,19 +127,32 @@ class Settlement:
         losers = self.losers.get(destination)
         return losers is not None and origin in losers
 
-    def conclude(self, destination: str, origin: NodeId, seq: int, *, lost: bool = False) -> None:
+    def is_over(self, origin: NodeId, seq: int) -> bool:
+        """Whether this message was settled here lately, or is known to be settled everywhere."""
+        link, stable = self.inbound.get(origin), self.stable.get(origin)
+        if link is not None and link.remembers(seq):
+            return True
+        return stable is not None and seq <= stable.upto and all(seq < first for first in stable.lagging.values())
+
+    def conclude(self, destination: str, origin: NodeId, seq: int, *, chained: bool, lost: bool = False) -> None:
         """The destination itself said that this message is settled there, or will never come. That is final, and
-        remembered: others may not know it yet, and would name the dot again."""
-        said = self.concluded.setdefault(destination, {})
+        remembered: others may not know it yet, and would name the dot again. One that is `chained` stands for the
+        earlier ones too."""
         self.changes += 1
-        said[origin] = max(seq, said.pop(origin, 0))  # to the end: the oldest goes first
-        losers = self.losers.setdefault(destination, set())
         if lost:
-            losers.add(origin)
+            losers = self.losers.setdefault(destination, {})
+            losers[origin] = None
+            if len(losers) > CONCLUDED_MAX:
+                del losers[next(iter(losers))]
+        if not chained:
+            self.concluded_single[destination, origin, seq] = None
+            if len(self.concluded_single) > CONCLUDED_MAX:
+                del self.concluded_single[next(iter(self.concluded_single))]
+            return
+        said = self.concluded.setdefault(destination, {})
+        said[origin] = max(seq, said.pop(origin, 0))  # to the end: the oldest goes first
         if len(said) > CONCLUDED_MAX:
-            oldest = next(iter(said))
-            del said[oldest]
-            losers.discard(oldest)
+            del said[next(iter(said))]
 
     def learn(self, report: StableNumber) -> bool:
         """Take in a stable number; returns whether it says anything new."""

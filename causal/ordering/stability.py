@@ -11,14 +11,14 @@ and does not know asks on, against the direction of the links, so that the answe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from causal.ordering.context import CausalContext
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import StableNumber
 from causal.ordering.link import OutboundLink
 from causal.ordering.settlement import Settlement, join
-from causal.ordering.stamp import Copy, each
+from causal.ordering.stamp import Copy, Dots, each
 
 REPORTS_MAX = 1024
 """Stable numbers and questions in one frame; the rest goes with the next."""
@@ -34,8 +34,9 @@ class Stability:
         self._settlement = settlement
         self._me = settlement.me
         self._outbound = settlement.outbound
-        self._ages: dict[tuple[str, NodeId], tuple[int, int]] = {}
-        """(destination, origin) of a pending dot → (its seq, ms since when it is there)."""
+        self._ages: dict[tuple[str, NodeId, int], tuple[int, int]] = {}
+        """Destination and dot, as long as it is pending → ms since when it is there, or since it was asked about; and
+        when it was seen last, for not every context is looked at each time."""
         self._wanted: dict[NodeId, int] = {}
         """What this node has been asked about and does not know: origin → the highest seq."""
         self._asked_on: dict[NodeId, int] = {}
@@ -123,28 +124,38 @@ class Stability:
         """Whether every connected receiver that was told dots of this node has taken in that they are settled."""
         return not any(link.connected and self._me in link.told for link in self._outbound.values())
 
-    def questions(self, context: CausalContext, now_ms: int, garbage_after_ms: int) -> tuple[set[str], set[NodeId]]:
+    def questions(
+        self, contexts: Iterable[CausalContext], now_ms: int, garbage_after_ms: int
+    ) -> tuple[set[str], set[NodeId]]:
         """Ask about dots that have been pending for too long, one question a dot in each `garbage_after_ms`.
+
+        Looks at these contexts, O(dots pending there); each live one should be among them from time to time.
 
         Returns the links that have something to say by it: outbound peers, inbound origins.
         """
         peers: set[str] = set()
         origins: set[NodeId] = set()
-        ages = {}
-        for destination, dots in context.pending.items():
-            for origin, seq in each(dots):
-                if origin == self._me or destination == self._me.name:
-                    continue  # acknowledged to this node, or settled by it: nobody knows better
-                known, since = self._ages.get((destination, origin), (seq, now_ms))
-                if known != seq:
-                    since = now_ms
-                elif now_ms - since >= garbage_after_ms:
-                    since = now_ms
-                    self._ask(destination, origin, seq, peers, origins)
-                ages[destination, origin] = (seq, since)
-        self._ages = ages
+        for context in contexts:
+            for destination, dots in context.pending.items():
+                for origin, seq in each(dots):
+                    if origin == self._me or destination == self._me.name:
+                        continue  # acknowledged to this node, or settled by it: nobody knows better
+                    since, _ = self._ages.get((destination, origin, seq), (now_ms, now_ms))
+                    if now_ms - since >= garbage_after_ms:
+                        since = now_ms
+                        self._ask(destination, origin, seq, peers, origins)
+                        self._note_chain(destination, origin, dots)
+                    self._ages[destination, origin, seq] = (since, now_ms)
+        if self._ages:
+            self._ages = {dot: age for dot, age in self._ages.items() if now_ms - age[1] < garbage_after_ms}
         self._ask_on(now_ms, garbage_after_ms, origins)
         return peers, origins
+
+    def _note_chain(self, destination: str, origin: NodeId, dots: Dots) -> None:
+        """An answer about a dot of a chain goes for the earlier ones too."""
+        link = self._outbound.get(destination)
+        if link is not None and isinstance(dots[origin], int):
+            link.chains_asked.add(origin)
 
     def _ask_on(self, now_ms: int, garbage_after_ms: int, origins: set[NodeId]) -> None:
         recent = {o: at for o, at in self._asked_on.items() if now_ms - at < garbage_after_ms}

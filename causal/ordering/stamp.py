@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from causal.ordering.dot import Dot, NodeId
+from causal.ordering.scope import Scope
 
 Seqs = int | frozenset[int]
 """Dots of one origin. An int: the origin chains its messages (process scope: each carries the one before it), so the
@@ -105,6 +106,11 @@ def size_of(pending: Pending) -> int:
             if not isinstance(seqs, int):
                 size += len(seqs) - 1
     return size
+
+
+def seqs_of(seq: int, scope: Scope) -> Seqs:
+    """One message of an origin of this scope, as stamps name it."""
+    return seq if scope is Scope.PROCESS else frozenset((seq,))
 
 
 def joined_seqs(one: Seqs, other: Seqs) -> Seqs:

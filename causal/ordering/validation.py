@@ -9,13 +9,22 @@ from causal.ordering.counts import SharedClock
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import Base, SenderFrame, StableNumber
 from causal.ordering.link import InboundLink, Received
-from causal.ordering.stamp import NO_DOTS, Clock, Copy, Dots, count_of, each, joined_seqs, size_of
+from causal.ordering.scope import Scope
+from causal.ordering.stamp import NO_DOTS, Clock, Copy, Dots, Stamp, count_of, each, joined_seqs, size_of
 
 
-def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, dots_max: int) -> None:
+def validate(
+    link: InboundLink,
+    frame: SenderFrame,
+    inbound: Mapping[NodeId, InboundLink],
+    me: NodeId,
+    last_seq: int,
+    dots_max: int,
+) -> None:
     """Raise `ProtocolError` if the frame is one that no correct sender sends.
 
-    `last_seq` is what this node itself has sent: nobody can depend on more.
+    `last_seq` is what this node itself has sent: nobody can depend on more. `inbound`: all links, whose senders' scopes
+    are known.
     """
     received = link.received
     if frame.base is not None:
@@ -24,7 +33,7 @@ def validate(link: InboundLink, frame: SenderFrame, me: NodeId, last_seq: int, d
             received = Received(frame.base.last, set(frame.base.unsettled))
     elif not link.based and frame.copies:
         raise ProtocolError(f"{link.origin} sends messages before its base")
-    _validate_copies(link.origin, frame.copies, me, last_seq, dots_max)
+    _validate_copies(link, frame.copies, inbound, me, last_seq, dots_max)
     received.check(frame.copies)
     for report in frame.stable:
         _validate_report(link.origin, report, me)
@@ -65,7 +74,15 @@ def _validate_report(sender: NodeId, report: StableNumber, me: NodeId) -> None:
         raise ProtocolError(f"{sender} reports the impossible exceptions {dict(report.lagging)} to {report.upto}")
 
 
-def _validate_copies(origin: NodeId, copies: Sequence[Copy], me: NodeId, last_seq: int, dots_max: int) -> None:
+def _validate_copies(
+    link: InboundLink,
+    copies: Sequence[Copy],
+    inbound: Mapping[NodeId, InboundLink],
+    me: NodeId,
+    last_seq: int,
+    dots_max: int,
+) -> None:
+    origin, chained = link.origin, link.scope is Scope.PROCESS
     counted: Clock | None = None
     for copy in copies:
         seq, (previous, _, after, elsewhere, clock, horizon, closed), _, _ = copy
@@ -75,7 +92,7 @@ def _validate_copies(origin: NodeId, copies: Sequence[Copy], me: NodeId, last_se
         if (
             0 <= previous < seq
             and not (elsewhere or horizon or closed)
-            and (not after or (len(after) == 1 and previous and after.get(origin) == previous))
+            and (not after or (chained and len(after) == 1 and previous and after.get(origin) == previous))
             and type(clock) is SharedClock
             and clock.others is counted
             and clock.sender == origin
@@ -83,6 +100,16 @@ def _validate_copies(origin: NodeId, copies: Sequence[Copy], me: NodeId, last_se
         ):
             continue
         _validate_copy(origin, copy, me, last_seq, dots_max)
+        _validate_scopes(copy.stamp, inbound)
+
+
+def _validate_scopes(stamp: Stamp, inbound: Mapping[NodeId, InboundLink]) -> None:
+    """Messages of an origin that is known here are named as its scope says: as a chain, or each for itself."""
+    for dots in (stamp.after, *stamp.elsewhere.values()) if stamp.elsewhere else (stamp.after,):
+        for origin, seqs in dots.items():
+            link = inbound.get(origin)
+            if link is not None and isinstance(seqs, int) is not (link.scope is Scope.PROCESS):
+                raise ProtocolError(f"a stamp names messages of {origin} otherwise than its scope {link.scope}")
 
 
 def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_max: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from causal.ordering.context import CausalContext
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.frames import ReceiverFrame, SenderFrame, Welcome
@@ -21,10 +22,10 @@ class Figures:
         self._tally = tally
         self._asked_tellers: dict[NodeId, NodeId] = {}
 
-    def sending(self, engine: Engine) -> None:
+    def sending(self, engine: Engine, context: CausalContext) -> None:
         """Before a send: what of the context has been settled meanwhile is pruned from the stamp."""
         settled = engine.settlement.is_settled
-        if any(settled(d, o, s) for d, dots in engine.context.pending.items() for o, s in each(dots)):
+        if any(settled(d, o, s) for d, dots in context.pending.items() for o, s in each(dots)):
             self._tally["stamp pruned"] += 1
 
     def sent(self, to: list[str], name: str, stamp: Stamp) -> None:
@@ -94,7 +95,8 @@ class Figures:
         if frame.stable and any(
             report.origin == origin and report.covers(d, seq)
             for report in frame.stable
-            for d, dots in engine.context.pending.items()
+            for context in engine.contexts
+            for d, dots in context.pending.items()
             for origin, seq in each(dots)
         ):
             self._tally["stable number prunes a context"] += 1

@@ -3,6 +3,9 @@
 Every message has a number, which its payload says (so that not even its dot is taken for its identity), and a
 set of messages is the bits of an integer. `past` of a process is what its next
 message follows: what it sent and whatever it has started to handle, with their pasts (Lamport 1978).
+
+In context scope a message follows less: what its *thread* (a handler's runs, a client's session) has, and what was sent
+or handled at the same node about the same key. Clocks are of the whole process in either scope, so both are kept.
 """
 
 from __future__ import annotations
@@ -32,9 +35,22 @@ class Sent:
     """Which start of that process."""
     bit: int
     past: int
+    """What it must come after."""
+    seen: int
+    """What its process had sent and seen, and these their processes, whatever the scopes: what clocks count."""
+    scoped: bool
+    """Whether it was sent in context scope."""
     destinations: tuple[str, ...]
     stamp: Stamp
     """For `judge_clocks` only."""
+
+
+@dataclass(slots=True)
+class Past:
+    """What something follows: for the order, and for clocks."""
+
+    order: int
+    seen: int
 
 
 @dataclass(slots=True)
@@ -42,6 +58,11 @@ class Place:
     """One process as a destination. The first fields are of its present incarnation, the others of all of them."""
 
     past: int = 0
+    """In process scope: what it follows."""
+    seen: int = 0
+    threads: dict[object, int] = field(default_factory=dict)
+    """In context scope: what each thread follows."""
+    keys: dict[int, int] = field(default_factory=dict)
     received: int = 0
     running: int = 0
     finished: int = 0
@@ -117,15 +138,34 @@ class History:
     # -- what nodes do -----------------------------------------------------------------------------------------
 
     def sent(
-        self, dot: Dot, run: int, destinations: tuple[str, ...], subject: str, stamp: Stamp, process: str = ""
+        self,
+        dot: Dot,
+        run: int,
+        destinations: tuple[str, ...],
+        subject: str,
+        stamp: Stamp,
+        process: str = "",
+        *,
+        thread: object = None,
+        key: int | None = None,
+        after: Sequence[int] = (),
     ) -> None:
-        """A process sends the next message; its number is how many were sent before."""
+        """A process sends the next message; its number is how many were sent before.
+
+        `thread` (and `key`): in context scope, who sends it. `after`: the numbers of messages that it names.
+        """
         process = process or dot.name
         origin = self.places[process]
-        sent = Sent(dot, process, run, 1 << len(self.messages), origin.past, destinations, stamp)
+        for number in after:
+            self._follow(origin, thread, self.past_with(number))
+        past = self._past_of(origin, thread, key)
+        bit = 1 << len(self.messages)
+        sent = Sent(dot, process, run, bit, past, origin.seen, thread is not None, destinations, stamp)
         self.messages.append(sent)
         self._by_dot.setdefault(dot, []).append(sent)
-        origin.past |= sent.bit
+        self._follow(origin, thread, Past(past | bit, origin.seen | bit))
+        if key is not None and thread is not None:
+            origin.keys[key] = past | bit
         self._of[process, dot.origin] = self._of.get((process, dot.origin), 0) | sent.bit
         for name in destinations:
             for each in self._processes[name]:
@@ -163,8 +203,44 @@ class History:
                 if self._of[lost.process, lost.dot.origin] & sent.past:
                     place.named |= lost.bit
 
-    def started(self, name: str, number: int, *, ordered: bool, bounded: bool = False) -> None:
-        """A handler starts; `ordered`: its verdict claims the guarantee in full, `bounded`: it had a horizon."""
+    def past_with(self, number: int) -> Past:
+        """A message and what it follows."""
+        sent = self.messages[number]
+        return Past(sent.past | sent.bit, sent.seen | sent.bit)
+
+    def past_of(self, name: str, thread: object) -> Past:
+        """What a token stands for that is made here and now."""
+        place = self.places[name]
+        return Past(self._past_of(place, thread, None), place.seen)
+
+    def observed(self, name: str, thread: object, past: Past) -> None:
+        """A token is observed that was made with this past."""
+        self._follow(self.places[name], thread, past)
+
+    def _past_of(self, place: Place, thread: object, key: int | None) -> int:
+        if thread is None:
+            return place.past
+        return place.threads.get(thread, 0) | (0 if key is None else place.keys.get(key, 0))
+
+    def _follow(self, place: Place, thread: object, past: Past) -> None:
+        place.seen |= past.seen
+        if thread is None:
+            place.past |= past.order
+        else:
+            place.threads[thread] = place.threads.get(thread, 0) | past.order
+
+    def started(
+        self,
+        name: str,
+        number: int,
+        *,
+        ordered: bool,
+        bounded: bool = False,
+        thread: object = None,
+        key: int | None = None,
+    ) -> None:
+        """A handler starts; `ordered`: its verdict claims the guarantee in full, `bounded`: it had a horizon. Its
+        retries have the same `thread`."""
         sent, place = self._known(name, number), self.places[name]
         if sent is None:
             return
@@ -179,7 +255,10 @@ class History:
         if place.causal & sent.bit:
             self._judge_order(name, place, sent, ordered, bounded)
         place.running |= sent.bit
-        place.past |= sent.past | sent.bit
+        again = thread in place.threads
+        self._follow(place, thread, self.past_with(number))
+        if thread is not None and key is not None and not again:
+            place.threads[thread] = place.keys[key] = self._past_of(place, thread, key)
 
     def failed(self, name: str, number: int) -> None:
         """A handler has raised; it will run again."""
@@ -322,8 +401,9 @@ class History:
                 bits |= sent.bit
         return bits
 
-    def judge_held(self, name: str, number: int) -> None:
-        """A message is held at this moment: something that it must wait for has to be missing."""
+    def judge_held(self, name: str, number: int, waits_for: Dot | None = None) -> None:
+        """A message is held at this moment: something that it must wait for has to be missing, and what it waits for
+        has to be something that it follows."""
         sent, place = self._known(name, number), self.places[name]
         if sent is None:
             return
@@ -331,6 +411,9 @@ class History:
         unfinished = place.received & place.causal & ~place.finished
         if not sent.past & place.addressed & (coming | unfinished):
             self.blame(f"held needlessly: {name} holds {sent.dot}, and all that precedes it here is settled")
+        awaited = [] if waits_for is None else self._by_dot.get(waits_for, [])
+        if awaited and not any(each.bit & sent.past for each in awaited):
+            self.blame(f"held needlessly: {name} holds {sent.dot} for {waits_for}, which is unrelated")
 
     def judge_settled(self, dot: Dot, process: str = "") -> None:
         """A sender claims that its message is settled at all destinations."""
@@ -358,7 +441,7 @@ class History:
         A name of which a past has two incarnations is left out: a clock counts its latest only.
         """
         for later in self.messages:
-            past = list(self.messages_of(later.past))
+            past = list(self.messages_of(later.seen))
             names = {sent.dot.name for sent in past} | {later.dot.name}
             if any(sent.stamp.timestamp >= later.stamp.timestamp for sent in past):
                 self.blame(f"clock: the timestamp of {later.dot} is not after all of its past")

@@ -48,16 +48,16 @@ class Invariants:
         for dots, copy in self._seen:
             if dots != copy:
                 yield f"a mapping of the context was changed in place: {copy} is now {dots}"
-        context = self._engine.context
-        if {to: set(dots) for to, dots in context.pending.items()} != {
-            to: set(ages) for to, ages in context.ages.items()
-        }:
-            yield f"pending is {context.pending}, ages are {context.ages}"
-        for to, shut in context.closed.items():
-            for origin, seqs in shut.items():
-                if without_seqs(seqs, context.pending.get(to, NO_DOTS).get(origin)) is not None:
-                    yield f"{origin}/{seqs} for {to} is closed and not pending"
-        for dots in self._engine.context.pending.values():
+        for context in self._engine.contexts:
+            if {to: set(dots) for to, dots in context.pending.items()} != {
+                to: set(ages) for to, ages in context.ages.items()
+            }:
+                yield f"pending is {context.pending}, ages are {context.ages}"
+            for to, shut in context.closed.items():
+                for origin, seqs in shut.items():
+                    if without_seqs(seqs, context.pending.get(to, NO_DOTS).get(origin)) is not None:
+                        yield f"{origin}/{seqs} for {to} is closed and not pending"
+        for dots in [dots for context in self._engine.contexts for dots in context.pending.values()]:
             if id(dots) not in self._ids:
                 if len(self._seen) == REMEMBERED:
                     self._ids.discard(id(self._seen[0][0]))

@@ -7,6 +7,7 @@ from random import Random
 from zlib import crc32
 
 from causal.errors import CausalError, ClockDriftError
+from causal.ordering.contexts import merged
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.frames import (
@@ -22,6 +23,7 @@ from causal.ordering.frames import (
 from causal.ordering.holdback import Arrival
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
+from causal.ordering.scope import Scope
 from causal.ordering.verdict import Ordering
 from causal.testing.figures import Figures
 from causal.testing.history import History
@@ -72,6 +74,7 @@ class Member:
         self._strict = strict
         chooser = Random(f"{self._plan.seed} {name}")  # a twin orders subjects as the first does
         self._unordered = frozenset(chooser.sample(SUBJECTS, self._plan.none_subjects))
+        self._scope = Scope.CONTEXT if chooser.random() < self._plan.context_scope else Scope.PROCESS
         self.drift = network.random.randint(-self._plan.skew_ms, self._plan.skew_ms)
         self.start(EPOCH_MS)
 
@@ -94,6 +97,7 @@ class Member:
             frame_messages=plan.frame_messages,
             garbage_after_ms=plan.garbage_after_ms,
             silence_max_ms=SILENCE_MAX_MS,
+            scope=self._scope,
         )
         me = NodeId(self.name, incarnation)
         process = crc32(f"{self.place} {self.run}".encode())
@@ -165,7 +169,7 @@ class Member:
             self._check_invariants()
         for arrival in self.engine.delivery.holdback:
             if not arrival.finished and not self._is_bounded(arrival):
-                self._history.judge_held(self.place, number_of(arrival))
+                self._history.judge_held(self.place, number_of(arrival), arrival.waits_for)
 
     def _is_bounded(self, arrival: Arrival) -> bool:
         """Whether it, or what it waits for, has a horizon: that may make it wait for what it does not follow."""
@@ -398,7 +402,8 @@ class Member:
         if left:
             reasons.append(f"{self.name}: received and not settled: {left}")
         pending = {
-            d: {str(o): s for o, s in dots.items() if not excused(o)} for d, dots in engine.context.pending.items()
+            d: {str(o): s for o, s in dots.items() if not excused(o)}
+            for d, dots in merged(engine.contexts).pending.items()
         }
         if any(pending.values()):
             reasons.append(f"{self.name}: context {pending}")

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import Hello, ReceiverFrame, ReceiverToSender, SenderFrame, SenderToReceiver
+from causal.ordering.tokens import Token
+from causal.testing.history import Past
 from causal.testing.plan import Plan
 
 MS = 1000
@@ -211,6 +213,8 @@ class Network:
         self.faulty = True
         self.endpoints: dict[str, Endpoint] = {}
         self.streams: dict[Stream, None] = {}
+        self.tokens: list[tuple[Token, Past]] = []
+        """What clients have stored, and what it stands for as the history knows it."""
         self._cut: Counter[frozenset[str]] = Counter()
         self._base_delay: dict[tuple[str, str], int] = {}
 

@@ -64,6 +64,14 @@ class Plan:
     """How long after its start a node may take to dial a peer for the first time."""
     links_known_ms: int
     """How long after a start a receiver holds what has a horizon until all senders have dialled."""
+    context_scope: float
+    """Share of nodes in context scope."""
+    keys: int
+    """Different keys of messages; 0: none have any."""
+    after: float
+    """Share of sends that name a message which they follow."""
+    tokens: float
+    """Share of client sends before which some token is observed, and after which one is made."""
     twin: bool = False
     """Whether a second process with the name of the first node starts in the same millisecond."""
     twin_listens: bool = False
@@ -72,7 +80,7 @@ class Plan:
     @classmethod
     def of(cls, seed: int, **overrides: Any) -> Plan:
         """The plan of a seed. About one run in four is without each kind of fault, so that kinds stand out."""
-        random = Random(f"plan {seed}")
+        random, scopes = Random(f"plan {seed}"), Random(f"scopes {seed}")
 
         def some(share: float, value: Any, otherwise: Any) -> Any:
             return value if random.random() < share else otherwise
@@ -111,6 +119,10 @@ class Plan:
             dependencies_max=some(0.4, random.choice((0, 0, 1, 2, 4, 16)), 64),
             late_links_ms=some(0.25, 150, 10),
             links_known_ms=random.choice((100, 400, 1500)),
+            context_scope=scopes.choice((0.0, 0.0, 0.5, 1.0)),
+            keys=scopes.choice((0, 0, 1, 3)),
+            after=scopes.choice((0.0, 0.0, 0.1)),
+            tokens=scopes.choice((0.0, 0.0, 0.2)),
         )
         unasked = not plan.crashes and not plan.lost and random.random() < 0.7
         if random.random() < 0.1:

@@ -59,6 +59,10 @@ EXPECTED = (
     "none out of turn",
     "sent to itself",
     "sent to several",
+    "sent after messages by name",
+    "sent in context scope",
+    "sent with a key in context scope",
+    "token observed",
     # What the engine does.
     "answered by an incarnation that is gone",
     "answered by another process",

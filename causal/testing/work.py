@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from causal.errors import BackpressureError, OrderingError
+from causal.errors import BackpressureError, ClockDriftError, OrderingError, TokenError
+from causal.ordering.context import CausalContext
+from causal.ordering.contexts import Follows
+from causal.ordering.dot import Dot
 from causal.ordering.engine import Engine
 from causal.ordering.holdback import Arrival
 from causal.ordering.output import Output
+from causal.ordering.scope import Scope
+from causal.ordering.tokens import observe, token_of
 from causal.testing.figures import Figures
 from causal.testing.history import History
 from causal.testing.network import MS, Network
@@ -18,8 +23,19 @@ GIVE_UP_SENDING = 3
 """Attempts after which a handler that finds no room does without its sends: real handlers, too, are not all
 allowed to wait for each other."""
 
+SESSIONS = 2
+"""Clients of each node that send more than once, each of its messages after the one before."""
+
 Draw = Callable[[], tuple[list[str], str] | None]
 """Destinations and subject of the next message of a handler; None when handlers have sent enough."""
+
+
+class Thread(NamedTuple):
+    """Who sends: a handler or a client."""
+
+    name: object
+    """As the history knows it; None in process scope, where all are one."""
+    context: CausalContext
 
 
 class Soon(Protocol):
@@ -57,31 +73,95 @@ class Work:
         self._now_ms = now_ms
         self._soon = soon
         self._take = take
+        self._scoped = engine.config.scope is Scope.CONTEXT
         self._ready: deque[Arrival] = deque()
-        self._running: set[Arrival] = set()
+        self._running: dict[Arrival, Thread] = {}
+        self._sessions = [self._open(f"session {number}") for number in range(SESSIONS)]
+        self._requests = 0
+        self._sent: dict[int, Dot] = {}
+        """Messages of this run by number, to be named."""
+
+    def _open(self, name: object) -> Thread:
+        """A client's thread; in process scope there is but one for all."""
+        return Thread(name if self._scoped else None, self._engine.contexts.open())
 
     def send(self, to: list[str], subject: str) -> None:
-        """A client's send; without room it waits."""
-        if not self._try_send(to, subject):
-            self._network.tally["send waits for room"] += 1
-            self._soon(self._random.randrange(2 * MS, 20 * MS), self.send, to, subject)
+        """A client's send, in its session or as a request by itself; without room it waits."""
+        if self._random.random() < 0.5:
+            thread = self._random.choice(self._sessions)
+        else:
+            self._requests += 1
+            thread = self._open(f"request {self._requests}")
+        if self._plan.tokens and self._random.random() < self._plan.tokens:
+            self._observe(thread)
+        self._client_sends(thread, to, subject)
 
-    def _try_send(self, to: list[str], subject: str, *, urgent: bool = False) -> bool:
-        engine = self._engine
-        number = len(self._history.messages)
-        payload = number.to_bytes(4) + bytes(self._random.randrange(12))
-        self._figures.sending(engine)
+    def _client_sends(self, thread: Thread, to: list[str], subject: str) -> None:
+        if not self._try_send(thread, to, subject):
+            self._network.tally["send waits for room"] += 1
+            self._soon(self._random.randrange(2 * MS, 20 * MS), self._client_sends, thread, to, subject)
+        elif self._plan.tokens and self._engine.accepted and self._random.random() < self._plan.tokens:
+            # Before that its dots might still be renamed, and whoever observed them would follow what is lost.
+            past = self._history.past_of(self._place, thread.name)
+            self._network.tokens.append((token_of(self._engine, thread.context), past))
+
+    def _observe(self, thread: Thread) -> None:
+        """A client has read a token, of whatever node and age."""
+        if not self._network.tokens:
+            return
+        token, past = self._random.choice(self._network.tokens)
         try:
-            dot, output = engine.send(to, subject, payload, self._now_ms(), urgent=urgent)
+            observe(self._engine, thread.context, token, self._now_ms())
+        except ClockDriftError:
+            self._network.tally["token refused for its clock"] += 1
+        except TokenError:
+            # Of another run of this node under the same incarnation, which no clock shows twice: of a mutant only.
+            self._network.tally["TokenError"] += 1
+        else:
+            self._network.tally["token observed"] += 1
+            self._history.observed(self._place, thread.name, past)
+
+    def _try_send(self, thread: Thread, to: list[str], subject: str, *, urgent: bool = False) -> bool:
+        engine, plan = self._engine, self._plan
+        number = len(self._history.messages)
+        key = self._random.randint(1, plan.keys) if plan.keys and self._random.random() < 0.5 else 0
+        after = self._named() if plan.after and self._random.random() < plan.after else {}
+        payload = number.to_bytes(4) + bytes([key]) + bytes(self._random.randrange(12))
+        self._figures.sending(engine, thread.context)
+        follows = Follows(thread.context, str(key) if key else None, list(after.values()))
+        try:
+            dot, output = engine.send(to, subject, payload, self._now_ms(), urgent=urgent, follows=follows)
         except BackpressureError:
             return False
         destinations = tuple(dict.fromkeys(to))
         other = next((name for name in destinations if name != self._name), None)
         stamp = (output.received[0].copy if other is None else engine.outbound[other].outbox[dot.seq]).stamp
-        self._history.sent(dot, self._run, destinations, subject, stamp, self._place)
+        self._sent[number] = dot
+        self._history.sent(
+            dot,
+            self._run,
+            destinations,
+            subject,
+            stamp,
+            self._place,
+            thread=thread.name,
+            key=key or None,
+            after=list(after),
+        )
         self._figures.sent(to, self._name, stamp)
+        self._network.tally["sent in context scope"] += self._scoped
+        self._network.tally["sent with a key in context scope"] += self._scoped and key > 0
+        self._network.tally["sent after messages by name"] += bool(after)
         self._take(output)
         return True
+
+    def _named(self) -> dict[int, Dot]:
+        """Some messages to follow: sent here, or received here and not settled."""
+        known = {number: dot._replace(incarnation=self._engine.me.incarnation) for number, dot in self._sent.items()}
+        for link in self._engine.settlement.inbound.values():
+            known |= {number_of(arrival): arrival.dot for arrival in link.unsettled.values()}
+        chosen = self._random.sample(sorted(known), min(len(known), self._random.choice((1, 2))))
+        return {number: known[number] for number in chosen}
 
     def take(self, output: Output) -> None:
         """What has come in, what may be handled, what is settled."""
@@ -102,8 +182,9 @@ class Work:
             self._handle(self._ready.popleft(), 1)
 
     def _handle(self, arrival: Arrival, attempt: int) -> None:
+        key = arrival.copy.payload[4]
         try:
-            self._engine.start(arrival)
+            context = self._engine.start(arrival, str(key) if key else None)
         except OrderingError as error:
             self._network.tally["OrderingError"] += 1
             self._history.blame(f"error: {error}")
@@ -113,10 +194,16 @@ class Work:
             self._history.named(self._place, arrival.lost)
             if arrival.unsure:
                 self._history.doubted(self._place, number_of(arrival))
+        thread = Thread(number_of(arrival) if self._scoped else None, context)
         self._history.started(
-            self._place, number_of(arrival), ordered=arrival.verdict.ordered, bounded=bool(arrival.horizon)
+            self._place,
+            number_of(arrival),
+            ordered=arrival.verdict.ordered,
+            bounded=bool(arrival.horizon),
+            thread=thread.name,
+            key=key or None,
         )
-        self._running.add(arrival)
+        self._running[arrival] = thread
         duration = self._random.randint(0, self._plan.handler_ms * MS)
         sends = self._random.choice((1, 1, 2)) if self._random.random() < self._plan.chain else 0
         self._soon(self._random.randint(0, duration), self._act, arrival, attempt, sends, duration)
@@ -126,14 +213,14 @@ class Work:
         failing = self._network.faulty and self._random.random() < self._plan.failing
         for _ in range(sends):
             message = self._draw()
-            if message is not None and not self._try_send(*message, urgent=True):
+            if message is not None and not self._try_send(self._running[arrival], *message, urgent=True):
                 self._network.tally["handler finds no room"] += 1
                 failing = failing or attempt < GIVE_UP_SENDING
                 break
         self._soon(self._random.randint(0, duration), self._end, arrival, attempt, failing)
 
     def _end(self, arrival: Arrival, attempt: int, failing: bool) -> None:
-        self._running.remove(arrival)
+        del self._running[arrival]
         if failing:
             self._network.tally["handler failed"] += 1
             self._history.failed(self._place, number_of(arrival))

@@ -6,6 +6,7 @@ from causal.wire.limits import COPY_FORMAT, PROTOCOL_VERSION, TableFullError, Ve
 from causal.wire.receiver import ReceiverDecoder, ReceiverEncoder
 from causal.wire.rows import decode_copy, encode_copy
 from causal.wire.sender import SenderDecoder, SenderEncoder
+from causal.wire.token import decode_token, encode_token
 
 __all__ = [
     "COPY_FORMAT",
@@ -17,5 +18,7 @@ __all__ = [
     "TableFullError",
     "VersionError",
     "decode_copy",
+    "decode_token",
     "encode_copy",
+    "encode_token",
 ]

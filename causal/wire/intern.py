@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from causal.errors import InvalidNameError, ProtocolError, SubjectError
 from causal.ordering.dot import NodeId
 from causal.ordering.names import validate_name, validate_subject
+from causal.ordering.scope import Scope
 from causal.wire.limits import NUMBER_END, SUBJECTS_INTERNED_MAX, TABLE_MAX, TableFullError
 from causal.wire.v1 import frames_pb2 as pb
 
@@ -19,8 +20,8 @@ from causal.wire.v1 import frames_pb2 as pb
 class WrittenOrigins(dict[NodeId, int]):
     """Origin → index; a lookup defines it."""
 
-    def __init__(self, writer: NodeId) -> None:
-        super().__init__({writer: 0})
+    def __init__(self, writer: NodeId | None = None) -> None:
+        super().__init__({} if writer is None else {writer: 0})
         self.writer = writer
         self.fresh: list[pb.Origin] = []
 
@@ -117,15 +118,26 @@ class ReadSubjects(dict[int, str]):
                 self[index] = subject
 
 
-def origin_of(node: NodeId, index: int) -> pb.Origin:
-    """An origin's definition. Only process scope is spoken yet."""
-    return pb.Origin(index=index, name=node.name, incarnation=node.incarnation, scope=pb.SCOPE_PROCESS)
+_SCOPES = {Scope.PROCESS: pb.SCOPE_PROCESS, Scope.CONTEXT: pb.SCOPE_CONTEXT}
+_SCOPES_READ: dict[int, Scope] = {number: scope for scope, number in _SCOPES.items()}
+
+
+def origin_of(node: NodeId, index: int, scope: Scope = Scope.PROCESS) -> pb.Origin:
+    """An origin's definition. `scope` is the writer's own, in Hello; of others the entries of stamps tell."""
+    return pb.Origin(index=index, name=node.name, incarnation=node.incarnation, scope=_SCOPES[scope])
+
+
+def checked_scope(scope: int) -> Scope:
+    """A scope read from outside. Raises `ProtocolError`."""
+    known = _SCOPES_READ.get(scope)
+    if known is None:
+        raise ProtocolError(f"an origin has scope {scope}, which this version does not know")
+    return known
 
 
 def checked_node(name: str, incarnation: int, scope: int) -> NodeId:
-    """An origin read from outside. Raises `ProtocolError`."""
-    if scope != pb.SCOPE_PROCESS:
-        raise ProtocolError(f"an origin has scope {scope}, which this version does not know")
+    """An origin read from outside, whatever its scope. Raises `ProtocolError`."""
+    checked_scope(scope)
     if incarnation >= NUMBER_END:
         raise ProtocolError(f"an origin has incarnation {incarnation}, at or past 2^53")
     return NodeId(checked_name(name), incarnation)

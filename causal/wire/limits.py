@@ -10,6 +10,12 @@ PROTOCOL_VERSION = 1
 COPY_FORMAT = 1
 """The first byte of a message by itself, outside a stream."""
 
+TOKEN_FORMAT = 0x11
+"""The first byte of a token. No message by itself begins like that."""
+
+TOKEN_BYTES_MAX = 16 * 1024
+"""The longest token: a column of a row should hold it, and a header of a request if the server allows."""
+
 NUMBER_END = 2**53
 """Sequence numbers, counts and incarnations are below it: any language holds them exactly."""
 

@@ -185,6 +185,7 @@ def read_dots(flat: Sequence[int], origins: ReadOrigins) -> Dots:
 
 
 def count_pairs(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[int]:
+    """A clock as `[origin index, count, …]`."""
     pairs: list[int] = []
     for origin, count in counts.items():
         pairs += (origins[origin], count)
@@ -194,6 +195,7 @@ def count_pairs(counts: Mapping[NodeId, int], origins: WrittenOrigins) -> list[i
 def elsewhere_rows(
     elsewhere: Pending, origins: WrittenOrigins, destinations: WrittenNames
 ) -> list[tuple[int, list[int]]]:
+    """Dots by destination, as in `elsewhere` of a message."""
     return [(destinations[name], dot_pairs(dots, origins)) for name, dots in elsewhere.items() if dots]
 
 

@@ -17,6 +17,7 @@ from causal.wire.intern import (
     WrittenOrigins,
     WrittenSubjects,
     checked_name,
+    checked_scope,
     origin_of,
 )
 from causal.wire.limits import PROTOCOL_VERSION, SUBJECTS_INTERNED_MAX, VersionError
@@ -44,7 +45,7 @@ class SenderEncoder:
             self._origins = WrittenOrigins(frame.sender)
             hello = pb.Hello(
                 version=PROTOCOL_VERSION,
-                sender=origin_of(frame.sender, 0),
+                sender=origin_of(frame.sender, 0, frame.scope),
                 receiver=frame.receiver,
                 process=frame.process,
             )
@@ -117,7 +118,8 @@ class SenderDecoder:
         receiver = checked_name(hello.receiver)
         process = checked_process(hello.process)
         self._origins.define([hello.sender])
-        return Hello(sender=self._origins[0], receiver=receiver, process=process)
+        scope = checked_scope(hello.sender.scope)
+        return Hello(sender=self._origins[0], receiver=receiver, process=process, scope=scope)
 
     def _read_frame(self, frame: pb.SenderFrame) -> SenderFrame:
         if not self._origins:

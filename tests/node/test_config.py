@@ -61,7 +61,7 @@ def test_peer_address_of_a_bad_form_is_refused(address: Any) -> None:
         ({"drift_max_ms": -1}, "drift_max_ms"),
         ({"drift_max_ms": "500"}, "drift_max_ms"),
         ({"store": "sqlite:///s.db"}, "store='sqlite:///s.db' is not known; this version has store='memory:'"),
-        ({"scope": "context"}, "scope='context' is not known; this version has scope='process'"),
+        ({"scope": "thread"}, "scope='thread' is not known; this version has 'process', 'context'"),
         ({"peers": {"S1": "127.0.0.1:7001"}}, "peers= names S1 itself"),
         ({"peers": ["S2"]}, "peers=['S2'] must map names to addresses, such as {'S2': '127.0.0.1:7002'}"),
         ({"peers": "S2=127.0.0.1:7002"}, "peers='S2=127.0.0.1:7002' must map names to addresses"),

@@ -8,6 +8,7 @@ import pytest
 
 from causal import BackpressureError, ClosedError
 from causal.node.waiting import Room, Settlements
+from causal.ordering.contexts import Follows
 from tests.node.support import turns
 
 
@@ -19,7 +20,7 @@ class Outbox:
         self.passed: list[int] = []
         self.room = Room(self.obstacle)
 
-    def obstacle(self, destinations: tuple[str, ...], size: int) -> str | None:
+    def obstacle(self, destinations: tuple[str, ...], size: int, _: Follows) -> str | None:
         return f"{destinations} full" if self.full & {*destinations} else None
 
     async def send(self, number: int, *destinations: str, timeout: float | None = None) -> None:

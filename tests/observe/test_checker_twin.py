@@ -18,8 +18,10 @@ ALL = 10_000
 CONCURRENCY = 2
 
 
-def judged_by_both(seed: int, trust: float, *, declared: bool = False) -> tuple[Report, Judgement, Twin]:
-    events = Generator(seed, trust=trust).events
+def judged_by_both(
+    seed: int, trust: float, *, declared: bool = False, context: bool = False
+) -> tuple[Report, Judgement, Twin]:
+    events = Generator(seed, trust=trust, context=context).events
     twin = Twin(events)
     report = check(events, declared=declared, concurrency=CONCURRENCY, show=ALL)
     return report, twin.judge(declared=declared, concurrency=CONCURRENCY), twin
@@ -27,10 +29,11 @@ def judged_by_both(seed: int, trust: float, *, declared: bool = False) -> tuple[
 
 @pytest.mark.parametrize("declared", [False, True], ids=["all", "declared"])
 @pytest.mark.parametrize("trust", [1.0, 0.9, 0.5])
-def test_checker_random_histories_agrees_with_its_slow_twin(trust: float, declared: bool) -> None:
+@pytest.mark.parametrize("context", [False, True], ids=["process", "context"])
+def test_checker_random_histories_agrees_with_its_slow_twin(trust: float, declared: bool, context: bool) -> None:
     seen = Counts()
     for seed in range(SEEDS):
-        report, judgement, _ = judged_by_both(seed, trust, declared=declared)
+        report, judgement, _ = judged_by_both(seed, trust, declared=declared, context=context)
         where = f"seed {seed}, trust {trust}, declared {declared}"
         found = {(each.node, each.incarnation, each.earlier, each.later) for each in report.violations}
         assert found == judgement.violations, where
@@ -88,6 +91,23 @@ def test_violation_path_random_histories_is_the_shortest_and_real() -> None:
                 ]
                 assert places[0] < places[1]
                 assert step.id == following.id or step.node == following.node
+            paths += 1
+    assert paths > 100
+
+
+def test_violation_path_in_context_scope_is_real() -> None:
+    paths = 0
+    for seed in range(SEEDS):
+        report, _, twin = judged_by_both(seed, 0.5, context=True)
+        for violation in report.violations:
+            path = violation.path
+            assert (path[0].event, path[0].id) == ("send", violation.earlier), f"seed {seed}"
+            assert (path[-1].event, path[-1].id) == ("send", violation.later)
+            for step, following in pairwise(path):
+                if following.event == "deliver":
+                    assert step.id == following.id
+                else:
+                    assert following.id in twin.follows[step.id]
             paths += 1
     assert paths > 100
 

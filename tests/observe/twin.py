@@ -33,11 +33,18 @@ class Twin:
         return [event for event in self.events if (event.node, event.incarnation) == member]
 
     def next_to(self, event: TraceEvent) -> Iterator[TraceEvent]:
-        """A send leads to its deliveries; a send or a delivery leads to all later sends of its process."""
+        """A send leads to its deliveries, and to sends that name it; a send or a delivery leads to all later sends of
+        its process. In context scope: to later sends and first deliveries in its context, or with its key."""
         place = next(index for index, each in enumerate(self.events) if each is event)
         for later in self.events[place + 1 :]:
             same = (later.node, later.incarnation) == (event.node, event.incarnation)
-            if same and later.event == "send":
+            named = event.event == "send" and event.id in later.follows
+            if event.context is None:
+                related = later.event == "send"
+            else:
+                related = later.event == "send" or later.attempt == 1
+                related = related and (later.context == event.context or later.key == event.key is not None)
+            if named or (same and related):
                 yield later
         if event.event == "send":
             yield from (each for each in self.events if each.event == "deliver" and each.id == event.id)

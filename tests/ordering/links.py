@@ -22,7 +22,10 @@ import pytest
 from hypothesis import settings
 
 from causal.ordering import Arrival, Dot, Engine, EngineConfig, NodeId, Ordering, Output
+from causal.ordering.context import CausalContext
+from causal.ordering.contexts import Follows
 from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy, Dots, Stamp, dots_of
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -77,8 +80,18 @@ class Station:
             self.ready[arrival.dot] = arrival
         return output
 
-    def send(self, *to: str, subject: str = "s", payload: bytes = b"", urgent: bool = False) -> Dot:
-        dot, output = self.engine.send(to, subject, payload, self.net.now_ms, urgent=urgent)
+    def send(
+        self,
+        *to: str,
+        subject: str = "s",
+        payload: bytes = b"",
+        urgent: bool = False,
+        context: CausalContext | None = None,
+        key: str | None = None,
+        after: Sequence[Dot] = (),
+    ) -> Dot:
+        follows = Follows(context, key, after)
+        dot, output = self.engine.send(to, subject, payload, self.net.now_ms, urgent=urgent, follows=follows)
         self.note(output)
         return dot
 
@@ -87,6 +100,11 @@ class Station:
         self.engine.start(arrival)
         self.handled.append(dot)
         return arrival
+
+    def begin(self, dot: Dot, key: str | None = None) -> CausalContext:
+        """Start a handler; what it sends, it sends from the context returned."""
+        self.handled.append(dot)
+        return self.engine.start(self.ready.pop(dot), key)
 
     def finish(self, dot: Dot) -> Output:
         return self.note(self.engine.finish(self.arrivals[dot]))
@@ -124,10 +142,13 @@ class Net:
         *names: str,
         peers: Mapping[str, Collection[str]] | None = None,
         config: EngineConfig | None = None,
+        context: Collection[str] = (),
         connect: bool = True,
     ) -> None:
         self.now_ms = START_MS
-        self.config = config
+        self.config = config or EngineConfig()
+        self.context = context
+        """Names of the nodes in context scope."""
         self.peers = peers or {name: [other for other in names if other != name] for name in names}
         self.stations = {name: self._station(NodeId(name, 1)) for name in names}
         self.streams: set[tuple[str, str]] = set()
@@ -144,7 +165,8 @@ class Net:
         return self.stations[name]
 
     def _station(self, me: NodeId) -> Station:
-        return Station(self, Engine(me, self.peers.get(me.name, ()), by_subject, self.config))
+        scope = Scope.CONTEXT if me.name in self.context else Scope.PROCESS
+        return Station(self, Engine(me, self.peers.get(me.name, ()), by_subject, replace(self.config, scope=scope)))
 
     def connect(self, sender: str, receiver: str) -> Welcome:
         """A new stream, in place of the present one if there is one."""

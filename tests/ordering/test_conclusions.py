@@ -79,9 +79,9 @@ def test_words_of_a_destination_are_remembered_up_to_a_bound_the_latest_longest(
     settlement = net["S1"].engine.settlement
     origins = [Dot("S9", number, 1).origin for number in range(1, CONCLUDED_MAX + 2)]
     for origin in origins[:-1]:
-        settlement.conclude("S2", origin, 7)
-    settlement.conclude("S2", origins[0], 5)  # an older word about it: it stays 7, and is the latest
-    settlement.conclude("S2", origins[-1], 7)
+        settlement.conclude("S2", origin, 7, chained=True)
+    settlement.conclude("S2", origins[0], 5, chained=True)  # an older word about it: it stays 7, and is the latest
+    settlement.conclude("S2", origins[-1], 7, chained=True)
     assert settlement.is_settled("S2", origins[0], 7)
     assert not settlement.is_settled("S2", origins[0], 8)
     assert not settlement.is_settled("S2", origins[1], 7), "the oldest goes first"

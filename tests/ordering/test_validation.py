@@ -98,8 +98,9 @@ def test_g6_stamp_with_more_dots_than_the_limit_is_refused_and_one_at_it_is_not(
 
 
 def test_closed_dots_that_are_listed_and_a_horizon_before_the_message_are_accepted(net: Net) -> None:
-    several: Mapping[str, Dots] = {"S3": {S3: frozenset({4, 5}), S1: 2}}
-    good = stamp(2, elsewhere=several)._replace(horizon=1, closed={"S3": {S3: frozenset({5}), S1: 2}})
+    stranger = NodeId("S9", 1)
+    several: Mapping[str, Dots] = {"S3": {stranger: frozenset({4, 5}), S1: 2}}
+    good = stamp(2, elsewhere=several)._replace(horizon=1, closed={"S3": {stranger: frozenset({5}), S1: 2}})
     arrives(net["S2"], Copy(3, good, "s", b""))
     assert 3 in net["S2"].engine.settlement.inbound[S1].unsettled
 

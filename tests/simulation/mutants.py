@@ -16,6 +16,7 @@ from unittest.mock import patch
 from causal.ordering import engine as engine_module
 from causal.ordering import horizon as horizon_module
 from causal.ordering.context import CausalContext
+from causal.ordering.contexts import Contexts
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
@@ -28,7 +29,7 @@ from causal.ordering.link import InboundLink, OutboundLink, Received
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import Settlement
 from causal.ordering.stability import Stability
-from causal.ordering.stamp import Clock, Copy, Dots
+from causal.ordering.stamp import Clock, Copy, Dots, Seqs
 from causal.ordering.verdict import Ordering
 from causal.testing.member import EPOCH_MS
 
@@ -91,8 +92,10 @@ def acknowledges_what_is_held_when_a_stream_begins() -> Iterator[None]:
 
 @mutant
 def drops_elsewhere() -> Iterator[None]:
-    def elsewhere(self: Engine, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
-        return {sibling: {self.me: seq} for sibling in destinations if sibling != name}
+    def elsewhere(
+        self: Engine, context: CausalContext, name: str, destinations: tuple[str, ...], seqs: Seqs
+    ) -> dict[str, Dots]:
+        return {sibling: {self.me: seqs} for sibling in destinations if sibling != name}
 
     with patch.object(Engine, "_elsewhere", elsewhere):
         yield
@@ -100,8 +103,10 @@ def drops_elsewhere() -> Iterator[None]:
 
 @mutant
 def forgets_the_siblings_of_a_multicast() -> Iterator[None]:
-    def elsewhere(self: Engine, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
-        return {other: dots for other, dots in self.context.pending.items() if other != name}
+    def elsewhere(
+        self: Engine, context: CausalContext, name: str, destinations: tuple[str, ...], seqs: Seqs
+    ) -> dict[str, Dots]:
+        return {other: dots for other, dots in context.pending.items() if other != name}
 
     with patch.object(Engine, "_elsewhere", elsewhere):
         yield
@@ -120,14 +125,15 @@ def looks_again_at_the_head_only() -> Iterator[None]:
 
 @mutant
 def forgets_the_own_dot_of_a_running_handler() -> Iterator[None]:
-    def start(self: Engine, arrival: Arrival) -> None:
-        arrival.started = True
-        stamp = arrival.copy.stamp
-        self.context.merge(stamp.elsewhere, self.settlement.is_settled, stamp.timestamp, stamp.closed)
-        self.context.reach(stamp.horizon)
-        self.counts.merge(arrival.copy.stamp.clock)
+    true = Contexts.start
 
-    with patch.object(Engine, "start", start):
+    def start(self: Contexts, arrival: Arrival, key: str | None) -> CausalContext:
+        arrival.passed, passed = True, arrival.passed
+        context = true(self, arrival, key)
+        arrival.passed = passed
+        return context
+
+    with patch.object(Contexts, "start", start):
         yield
 
 

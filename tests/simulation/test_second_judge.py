@@ -13,7 +13,7 @@ from causal.observe.checker import check
 from causal.observe.event import TraceEvent
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Stamp
-from causal.testing.history import History
+from causal.testing.history import History, Past
 from causal.testing.plan import Plan
 from causal.testing.simulator import Simulation
 from tests.simulation.mutants import MUTANTS
@@ -32,6 +32,9 @@ class Traced(History):
         self._attempts: Counter[tuple[str, int, int]] = Counter()
         self._missing: tuple[str, ...] = ()
         self._at = 0
+        self._observed: dict[tuple[NodeId, object], int] = {}
+        """Node and thread → what it has observed since its last send."""
+        self._contexts: dict[tuple[NodeId, object], int] = {}
 
     def write(self, event: str, name: str, number: int, **more: Any) -> None:
         self._at += 1_000
@@ -50,12 +53,36 @@ class Traced(History):
         self.events.append(replace(line, **more))
 
     def sent(
-        self, dot: Dot, run: int, destinations: tuple[str, ...], subject: str, stamp: Stamp, process: str = ""
+        self,
+        dot: Dot,
+        run: int,
+        destinations: tuple[str, ...],
+        subject: str,
+        stamp: Stamp,
+        process: str = "",
+        *,
+        thread: object = None,
+        key: int | None = None,
+        after: Sequence[int] = (),
     ) -> None:
-        super().sent(dot, run, destinations, subject, stamp, process)
+        super().sent(dot, run, destinations, subject, stamp, process, thread=thread, key=key, after=after)
         self._subjects.append(subject)
         self._incarnations[dot.name] = dot.incarnation
-        self.write("send", dot.name, len(self._subjects) - 1, to=destinations)
+        named = [str(self.messages[number].dot) for number in after]
+        named += [str(sent.dot) for sent in self.messages_of(self._observed.pop((dot.origin, thread), 0))]
+        place = self._place(dot.origin, thread, key)
+        self.write("send", dot.name, len(self._subjects) - 1, to=destinations, follows=tuple(named), **place)
+
+    def observed(self, name: str, thread: object, past: Past) -> None:
+        super().observed(name, thread, past)
+        place = NodeId(name, self._incarnations[name]), thread
+        self._observed[place] = self._observed.get(place, 0) | past.order
+
+    def _place(self, node: NodeId, thread: object, key: int | None) -> dict[str, Any]:
+        if thread is None:
+            return {}
+        number = self._contexts.setdefault((node, thread), len(self._contexts) + 1)
+        return {"context": number, "key": None if key is None else str(key)}
 
     def received(self, name: str, number: int) -> None:
         super().received(name, number)
@@ -65,13 +92,23 @@ class Traced(History):
         super().named(name, dots)
         self._missing = tuple(map(str, dots))
 
-    def started(self, name: str, number: int, *, ordered: bool, bounded: bool = False) -> None:
-        super().started(name, number, ordered=ordered, bounded=bounded)
+    def started(
+        self,
+        name: str,
+        number: int,
+        *,
+        ordered: bool,
+        bounded: bool = False,
+        thread: object = None,
+        key: int | None = None,
+    ) -> None:
+        super().started(name, number, ordered=ordered, bounded=bounded, thread=thread, key=key)
         missing, self._missing = self._missing, ()
         run = (name, self._incarnations[name], number)
         self._attempts[run] += 1
         verdict = "ordered" if ordered else "lost" if missing else "unsure"
-        self.write("deliver", name, number, verdict=verdict, missing=missing, attempt=self._attempts[run])
+        place = self._place(NodeId(name, self._incarnations[name]), thread, key)
+        self.write("deliver", name, number, verdict=verdict, missing=missing, attempt=self._attempts[run], **place)
 
     def finished(self, name: str, number: int) -> None:
         handled = self.places[name].running >> number & 1
@@ -85,10 +122,17 @@ class Traced(History):
     def renamed(self, former: NodeId, later: NodeId, stamps: Mapping[int, Stamp], process: str = "") -> None:
         super().renamed(former, later, stamps, process)
         self._incarnations[later.name] = later.incarnation
+        for parts in (self._observed, self._contexts):
+            for node, thread in [place for place in parts if place[0] == former]:
+                parts[later, thread] = parts.pop((node, thread))
         for place, event in enumerate(self.events):
             if (event.node, event.incarnation) == former:
-                dot = str(Dot.parse(event.id)._replace(incarnation=later.incarnation))
-                self.events[place] = replace(event, incarnation=later.incarnation, id=dot)
+                dot, *follows = [self._renamed(text, former, later) for text in (event.id, *event.follows)]
+                self.events[place] = replace(event, incarnation=later.incarnation, id=dot, follows=tuple(follows))
+
+    def _renamed(self, text: str, former: NodeId, later: NodeId) -> str:
+        dot = Dot.parse(text)
+        return str(dot._replace(incarnation=later.incarnation)) if dot.origin == former else text
 
 
 def simulated(plan: Plan, *, strict: bool = True) -> Traced:

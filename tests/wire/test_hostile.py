@@ -443,7 +443,7 @@ def test_g6_counts_past_their_limits_are_refused() -> None:
         {"stable": msgpack.packb([[0, True, []]])},
         {"stable": msgpack.packb({})},
         {"origins": [pb.Origin(index=1, name="S3", incarnation=FAR)]},
-        {"origins": [pb.Origin(index=1, name="S3", scope=pb.SCOPE_CONTEXT)]},
+        {"origins": [pb.Origin(index=1, name="S3", scope=7)]},  # type: ignore[arg-type]
         {"origins": [pb.Origin(index=TABLE_END, name="S3")]},
         {"origins": [pb.Origin(index=0, name="S3")]},
         {"origins": [pb.Origin(index=1, name="S3"), pb.Origin(index=1, name="S3", incarnation=1)]},
@@ -588,7 +588,7 @@ def test_empty_frames_are_refused() -> None:
         encode_copy(S1, COPY) + b"\x00",
         b"\x01" + msgpack.packb([[], [], row(subject="a")]),
         b"\x01" + msgpack.packb([[["S1", 1, 0]], [], row(subject=0, after=[], elsewhere=[], clock=None)]),
-        b"\x01" + msgpack.packb([[["S1", 1, 1]], [], row(subject="a", after=[], elsewhere=[], clock=None)]),
+        b"\x01" + msgpack.packb([[["S1", 1, 7]], [], row(subject="a", after=[], elsewhere=[], clock=None)]),
         b"\x01" + msgpack.packb([[["S1", FAR, 0]], [], row(subject="a", after=[], elsewhere=[], clock=None)]),
         b"\x01" + msgpack.packb([[["S1", 1, 0]] * 2, [], row(subject="a", after=[], elsewhere=[], clock=None)]),
         b"\x01" + msgpack.packb([[["S1", 1, 0]], ["a", "a"], row(subject="a", after=[], elsewhere=[], clock=None)]),

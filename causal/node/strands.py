@@ -1,0 +1,160 @@
+"""Strands of causality: to which one the code that runs now belongs, and what it has sent and seen.
+
+A strand is the run of a handler, an opened context (`async with causal.context():`), or an asyncio task that is in
+neither. In context scope each has a causal context of its own at each node that it uses, which begins empty (a
+handler's: with its message). Handlers and opened contexts are inherited, by `contextvars`: one object for all tasks,
+`gather`s, threads (`asyncio.to_thread`) and callbacks that are started inside. A task outside both inherits nothing:
+what several tasks are to share they open a context for. That goes for helpers that make a task of what they are given
+(`asyncio.gather`, `asyncio.wait_for` before Python 3.12), too.
+
+In process scope the node has one context, whatever the strand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from contextvars import ContextVar, Token
+from importlib import import_module
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Self
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from causal.errors import ClosedError
+from causal.ordering.context import CausalContext
+from causal.ordering.scope import Scope
+
+if TYPE_CHECKING:
+    from causal.node.core import Core
+    from causal.node.runner import Handling
+
+Contexts = MutableMapping["Core", CausalContext]
+
+
+class Strand:
+    """What belongs to one strand. See the module."""
+
+    __slots__ = ("contexts",)
+
+    contexts: Contexts | None
+    """Node → the strand's context there, from its first use."""
+
+    @property
+    def handling(self) -> Handling | None:
+        """The handling inside which the strand is, if any."""
+        raise NotImplementedError
+
+
+class Opened(Strand):
+    """An opened context, or what a task outside any has in its place."""
+
+    __slots__ = ("_handling", "task")
+
+    def __init__(self, handling: Handling | None, task: ReferenceType[asyncio.Task[object]] | None) -> None:
+        self.contexts = None
+        self._handling = handling
+        self.task = task
+        """The only task that this strand is for; None if whatever inherits it belongs to it."""
+
+    @property
+    def handling(self) -> Handling | None:
+        return self._handling
+
+
+current_strand: ContextVar[Strand | None] = ContextVar("causal_strand", default=None)
+"""The strand of what runs; one of another task counts as none."""
+
+
+def context_at(core: Core) -> CausalContext:
+    """The causal context from which what runs now sends at a node."""
+    if core.engine.config.scope is Scope.PROCESS:
+        return core.engine.context
+    strand = _strand()
+    if strand.contexts is None:
+        strand.contexts = WeakKeyDictionary()
+    context = strand.contexts.get(core)
+    if context is None:
+        context = strand.contexts[core] = core.engine.contexts.open()
+    return context
+
+
+def _strand() -> Strand:
+    strand = current_strand.get()
+    if strand is not None and not isinstance(strand, Opened):
+        return strand
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None  # in a thread that was started from the strand
+    if strand is None or (task is not None and strand.task is not None and strand.task() is not task):
+        strand = Opened(None, None if task is None else ref(task))
+        current_strand.set(strand)
+    return strand
+
+
+class context:  # noqa: N801  # used like a function, as contextlib's own
+    """`async with causal.context():` opens a causal context for what is done inside: an entry point, such as a request.
+
+    It begins empty: what is sent inside follows what was sent inside before it (and what is observed there, by token),
+    and nothing else; also in a handler, which it leaves for as long. All tasks that are started inside share it.
+    In process scope it changes nothing. The object is used once.
+    """
+
+    __slots__ = ("_reset",)
+
+    def __init__(self) -> None:
+        self._reset: Token[Strand | None] | None = None
+
+    async def __aenter__(self) -> Self:
+        strand = current_strand.get()
+        self._reset = current_strand.set(Opened(None if strand is None else strand.handling, None))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._reset is not None, "__aexit__ comes after __aenter__"
+        current_strand.reset(self._reset)
+
+
+running: dict[Core, None] = {}
+"""The nodes that are entered in this process, in their order."""
+
+
+def token() -> bytes:
+    """`Node.token` of the current node: the one whose handler runs, else the only one that runs in this process.
+
+    Raises `ClosedError` if there is no current node, and what `Node.token` raises.
+    """
+    return _current().token()
+
+
+def observe(token: bytes) -> None:
+    """`Node.observe` of the current node: the one whose handler runs, else the only one that runs in this process.
+
+    Raises `ClosedError` if there is no current node, and what `Node.observe` raises.
+    """
+    _current().observe(token)
+
+
+class _Observe(ModuleType):
+    """The package `causal.observe` has the name of the function: it is called as that one."""
+
+    def __call__(self, token: bytes) -> None:
+        observe(token)
+
+
+import_module("causal.observe").__class__ = _Observe
+
+
+def _current() -> Core:
+    strand = current_strand.get()
+    handling = None if strand is None else strand.handling
+    if handling is not None and handling.owner in running:
+        return handling.owner
+    if len(running) == 1:
+        return next(iter(running))
+    if not running:
+        raise ClosedError("no node is running: use this inside `async with node:`")
+    names = ", ".join(sorted(core.me.name for core in running))
+    raise ClosedError(f"several nodes run in this process ({names}): ask one of them, node.token() or node.observe(…)")

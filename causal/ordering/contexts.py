@@ -1,0 +1,277 @@
+"""The causal contexts of one node: a single one in process scope; one a handler, request or task in context scope.
+
+In context scope a message with a key also follows what was sent or handled here about the same key, and one sent
+`after` others follows them and all that they follow. So what each message of this node follows is remembered, under
+its dot and its key, for as long as anything of it is unsettled: then there is nothing left to wait for.
+
+*Forgetting* is amortised O(1): each message remembered pays for a look at the two entries that were not looked at for
+the longest time, and each tick for some more, so that at rest nothing is left behind. What is settled at an entry is
+found when it is looked at, by `Settlement`; nothing is scanned at a send.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from causal.errors import UnknownDotError
+from causal.ordering.context import CausalContext
+from causal.ordering.dot import Dot, NodeId
+from causal.ordering.holdback import Arrival
+from causal.ordering.scope import Scope
+from causal.ordering.settlement import Settlement
+from causal.ordering.stamp import Clock, Seqs, seqs_of
+
+LOOKS = 2
+"""Entries looked at for each one that is remembered: more than one, so that they become fewer."""
+LOOKS_A_TICK = 1024
+"""Entries looked at with each tick, at most: about a millisecond."""
+
+Recalled = str | tuple[NodeId, int]
+"""A key, or a message as origin and seq."""
+
+
+class Follows(NamedTuple):
+    """What a send follows."""
+
+    context: CausalContext | None = None
+    """None: the process's one; in context scope nothing, and nothing will follow the message but by key or name."""
+    key: str | None = None
+    """In context scope: also what was sent or handled here about the same key."""
+    after: Sequence[Dot] = ()
+    """Also these messages, which were sent, received or heard of here, and all that they follow."""
+
+
+CONTEXT_ALONE = Follows()
+
+
+class Contexts:
+    """What the next message follows, for whatever may send it. In process scope nothing here costs a message anything.
+
+    Invariant: contexts that are remembered are never changed but by pruning, since keys and messages share them.
+    """
+
+    def __init__(self, settlement: Settlement, scope: Scope) -> None:
+        self.scope = scope
+        self.process = CausalContext()
+        """The one context of process scope; in context scope it stays empty."""
+        self._settlement = settlement
+        self._number = 0
+        self._open: WeakValueDictionary[int, CausalContext] = WeakValueDictionary()
+        """Contexts that may follow messages of other nodes, as long as somebody can send from them."""
+        self._forgotten = 0
+        """The latest horizon of what was remembered and is not any more (bounded mode): whatever is looked for here and
+        not found may follow all that is older."""
+        self._remembered: OrderedDict[Recalled, CausalContext] = OrderedDict()
+        """What was not looked at for the longest time goes first."""
+
+    def __len__(self) -> int:
+        """How many keys and messages are remembered."""
+        return len(self._remembered)
+
+    def __iter__(self) -> Iterator[CausalContext]:
+        """Every context there is. O(all of them)."""
+        return chain((self.process,), self._open.values(), self._remembered.values())
+
+    def open(self) -> CausalContext:
+        """A new context, which follows nothing; the node's only one in process scope."""
+        if self.scope is Scope.PROCESS:
+            return self.process
+        self._number += 1
+        context = CausalContext(self._number)
+        self._open[self._number] = context
+        return context
+
+    def keep(self, context: CausalContext) -> None:
+        """This context may follow messages of other nodes from now on."""
+        if self.scope is Scope.CONTEXT:
+            self._open[context.number] = context
+
+    def seqs(self, seq: int) -> Seqs:
+        """An own message, as stamps of this node name it."""
+        return seqs_of(seq, self.scope)
+
+    # -- sending -----------------------------------------------------------------------------------------------
+
+    def staged(self, follows: Follows) -> CausalContext:
+        """Everything that a send follows: its context itself if that is all, else another one, and nothing has changed.
+
+        Raises `UnknownDotError` for a message `after` which it is sent and of which nothing is known here.
+        """
+        context, key, after = follows
+        if self.scope is Scope.PROCESS:
+            if not after:
+                return self.process
+            context, past = self.process, None
+        else:
+            past = None if key is None else self._remembered.get(key)
+            if context is None:
+                context = CausalContext()
+        if past is None and not after and (key is None or context.horizon >= self._forgotten):
+            return context
+        staged = context.copy()
+        staged.reach(self._forgotten)
+        if past is not None:
+            self._absorb(staged, past)
+        for dot in after:
+            self._follow(staged, dot.origin, dot.seq)
+        return staged
+
+    def sent(self, follows: Follows, staged: CausalContext, seq: int) -> None:
+        """A message was sent: its context now follows what `staged` does, which is that message and what it follows."""
+        if self.scope is Scope.PROCESS:
+            if staged is not self.process:
+                self.process.become(staged)
+            return
+        if follows.context is not None and staged is not follows.context:
+            follows.context.become(staged)
+        self._remember(staged, follows.key, (self._settlement.me, seq))
+
+    def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
+        """The clocks of those messages that have come here and not been started: what follows them counts the same."""
+        for dot in after:
+            link = self._settlement.inbound.get(dot.origin)
+            arrival = None if link is None else link.unsettled.get(dot.seq)
+            if arrival is not None and not arrival.started:
+                yield arrival.copy.stamp.clock
+
+    def _follow(self, staged: CausalContext, origin: NodeId, seq: int) -> None:
+        settlement = self._settlement
+        remembered = self._remembered.get((origin, seq))
+        if remembered is not None:
+            self._absorb(staged, remembered)
+            return
+        if origin == settlement.me:
+            if not 0 < seq <= max(link.last_sent for link in settlement.outbound.values()):
+                raise UnknownDotError(Dot(origin.name, origin.incarnation, seq))
+            return  # in the process's one context, or settled with all that it follows
+        link = settlement.inbound.get(origin)
+        arrival = None if link is None else link.unsettled.get(seq)
+        if link is not None and arrival is not None:
+            self._follow_received(staged, arrival)
+        elif not (self._follow_as_told(staged, origin, seq) or settlement.is_over(origin, seq)):
+            raise UnknownDotError(Dot(origin.name, origin.incarnation, seq))
+
+    def _follow_as_told(self, staged: CausalContext, origin: NodeId, seq: int) -> bool:
+        """A message between others, which some contexts here list. What it follows is listed there too, and nobody can
+        tell which of it: so all of that is followed."""
+        listing = [context for context in self if _lists(context, origin, seq)]
+        for context in listing:
+            self._absorb(staged, context)
+        return bool(listing)
+
+    def _follow_received(self, context: CausalContext, arrival: Arrival) -> None:
+        """Follow a message that has come here, as long as it is not settled, and all that it follows."""
+        settlement, stamp = self._settlement, arrival.copy.stamp
+        if stamp.elsewhere:
+            is_settled, is_lost = settlement.is_settled, settlement.is_lost
+            context.merge(stamp.elsewhere, is_settled, stamp.timestamp, stamp.closed, is_lost)
+        if stamp.horizon:
+            context.reach(stamp.horizon)
+        if not arrival.passed:
+            origin = arrival.origin
+            seqs = seqs_of(arrival.copy.seq, settlement.inbound[origin].scope)
+            context.add(settlement.me.name, origin, seqs, stamp.timestamp)
+
+    def _absorb(self, context: CausalContext, other: CausalContext) -> None:
+        context.absorb(other, self._settlement.is_settled, self._settlement.is_lost)
+
+    # -- handlers ----------------------------------------------------------------------------------------------
+
+    def start(self, arrival: Arrival, key: str | None) -> CausalContext:
+        """The context of a message's handler: it follows the message, and what is remembered about its key.
+
+        Another run of the same handler goes on in the context of the first.
+        """
+        if arrival.context is not None:
+            return arrival.context
+        if self.scope is Scope.PROCESS:
+            self._follow_received(self.process, arrival)
+            return self.process
+        past = None if key is None else self._remembered.get(key)
+        if arrival.copy.stamp.elsewhere or past is not None:
+            context = self.open()
+        else:  # it will follow this message and own ones only, of which this node knows by itself
+            self._number += 1
+            context = CausalContext(self._number)
+        arrival.context = context
+        self._follow_received(context, arrival)
+        if key is not None:
+            context.reach(self._forgotten)
+        if past is not None:
+            self._absorb(context, past)
+        self._remember(context, key, (arrival.origin, arrival.copy.seq))
+        return context
+
+    # -- forgetting --------------------------------------------------------------------------------------------
+
+    def prune(self, context: CausalContext) -> None:
+        """Forget what is settled; what was kept last time stays pending until something more is known."""
+        if context.pending and context.pruned_at != self._settlement.changes:
+            context.prune(self._settlement.is_settled, self._settlement.is_lost)
+            context.pruned_at = self._settlement.changes
+
+    def tick(self) -> Sequence[CausalContext]:
+        """The contexts in which there may be something to ask about: all that are open, some of those remembered."""
+        contexts = [self.process, *self._open.values()]
+        for context in contexts:
+            self.prune(context)
+        return contexts if not self._remembered else [*contexts, *self._look(LOOKS_A_TICK)]
+
+    def _remember(self, context: CausalContext, key: str | None, message: tuple[NodeId, int]) -> None:
+        """What this message follows, and itself: for whoever will follow it by name or by its key."""
+        remembered = self._remembered
+        if context.pending:
+            entry = remembered[message] = context.copy()
+            if key is not None:
+                remembered[key] = entry
+                remembered.move_to_end(key)
+        else:
+            self._forget(context)
+            if key is not None:
+                remembered.pop(key, None)  # it was merged into this one, of which nothing is left
+        for _ in self._look(LOOKS):
+            pass
+
+    def _look(self, most: int) -> Iterator[CausalContext]:
+        """Look at the entries whose turn it is: those of which all is settled go."""
+        remembered = self._remembered
+        for _ in range(min(most, len(remembered))):
+            recalled, context = remembered.popitem(last=False)
+            self.prune(context)
+            if context.pending:
+                remembered[recalled] = context
+                yield context
+            else:
+                self._forget(context)
+
+    def _forget(self, context: CausalContext) -> None:
+        self._forgotten = max(self._forgotten, context.horizon)
+
+    def rename(self, old: NodeId, new: NodeId) -> None:
+        """This node goes on as another incarnation."""
+        for context in {id(context): context for context in self}.values():
+            context.rename(old, new)
+        for recalled in list(self._remembered):
+            context = self._remembered.pop(recalled)
+            name = (new, recalled[1]) if isinstance(recalled, tuple) and recalled[0] == old else recalled
+            self._remembered[name] = context
+
+
+def _lists(context: CausalContext, origin: NodeId, seq: int) -> bool:
+    for dots in context.pending.values():
+        seqs = dots.get(origin)
+        if seqs is not None and (seq <= seqs if isinstance(seqs, int) else seq in seqs):
+            return True
+    return False
+
+
+def merged(contexts: Iterable[CausalContext]) -> CausalContext:
+    """One context that follows what all of these follow."""
+    whole = CausalContext()
+    for context in contexts:
+        whole.absorb(context, lambda *_: False)
+    return whole

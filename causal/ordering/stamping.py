@@ -1,0 +1,81 @@
+"""The stamps of what is sent: what each copy lists of the context that it is sent from, and what is folded for it."""
+
+from __future__ import annotations
+
+from causal.ordering.context import CausalContext, joined
+from causal.ordering.link import OutboundLink
+from causal.ordering.settlement import Settlement
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Copy, Dots, Pending, Seqs, Stamp, size_of
+
+_new = tuple.__new__
+
+
+class Stamping:
+    """Makes the copies of a message. A stamp lists at most `dependencies_max` dots, and those that nobody may fold."""
+
+    def __init__(self, settlement: Settlement, dependencies_max: int) -> None:
+        self._settlement = settlement
+        self._outbound = settlement.outbound
+        self._dependencies_max = dependencies_max
+        self.unopened = set(settlement.outbound) - {settlement.me.name}
+        """Peers that have not known of their link from this node so far: dots for them may not be folded."""
+        self.folded = 0
+        """How many dots horizons stand in for."""
+
+    def fold(self, context: CausalContext, more: int) -> int:
+        """Fold the oldest dots until `more` can be listed beside the rest; by how many dots it is still too many."""
+        pending = context.pending
+        over = (size_of(pending) if pending else 0) + more - self._dependencies_max
+        if over > 0 and pending:
+            me = self._settlement.me
+            folded = context.fold(over, lambda name, origin: origin != me or name not in self.unopened)
+            self.folded += folded
+            over -= folded
+        return over
+
+    def copies(
+        self,
+        context: CausalContext,
+        destinations: tuple[str, ...],
+        seq: int,
+        seqs: Seqs,
+        timestamp: int,
+        clock: Clock | None,
+        subject: str,
+        payload: bytes,
+    ) -> list[tuple[OutboundLink, Copy]]:
+        """The copies of message `seq` (`seqs`, as stamps name it) with their links. O(pending) for each of them."""
+        over = self.fold(context, len(destinations) - 1)
+        horizon, siblings = context.horizon, destinations
+        if over > 0 and len(destinations) > 1:  # not even the copies of this message itself can be listed
+            horizon, siblings = timestamp, tuple([name for name in destinations if name in self.unopened])
+        copies = []
+        pending = context.pending
+        for name in destinations:
+            link = self._outbound[name]
+            after = pending.get(name, NO_DOTS)
+            elsewhere: Pending = NO_PENDING
+            if len(destinations) > 1 or len(pending) > (after is not NO_DOTS):
+                elsewhere = self._elsewhere(pending, name, siblings, seqs)
+            closed = self.closed(context, elsewhere) if elsewhere and (self.unopened or context.closed) else NO_PENDING
+            # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
+            stamp = _new(Stamp, (link.last_sent, timestamp, after, elsewhere, clock, horizon, closed))
+            copies.append((link, _new(Copy, (seq, stamp, subject, payload))))
+        return copies
+
+    def _elsewhere(self, pending: Pending, name: str, siblings: tuple[str, ...], seqs: Seqs) -> dict[str, Dots]:
+        """What others must settle before whatever this copy causes: the siblings of a multicast included."""
+        elsewhere = {other: dots for other, dots in pending.items() if other != name} if pending else {}
+        for sibling in siblings:
+            if sibling != name:
+                elsewhere[sibling] = joined(pending.get(sibling, NO_DOTS), {self._settlement.me: seqs})
+        return elsewhere
+
+    def closed(self, context: CausalContext, elsewhere: Pending) -> dict[str, Dots]:
+        """Of these, what nobody may fold: what its senders said so of, and own dots for peers that know of no link."""
+        closed = {name: dots for name, dots in context.closed.items() if name in elsewhere}
+        for name in self.unopened:
+            own = elsewhere.get(name, NO_DOTS).get(self._settlement.me)
+            if own is not None:
+                closed[name] = {**closed.get(name, NO_DOTS), self._settlement.me: own}
+        return closed

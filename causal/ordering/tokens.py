@@ -1,0 +1,75 @@
+"""Tokens: what a context follows, as a value that travels by ways which this library cannot see.
+
+A token lies beside a row of a database or in a header of a request; whoever reads it observes it, and what they send
+from then on follows what the token was made of. It has what a stamp has: pending dots, clock and timestamp.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from causal.errors import TokenError
+from causal.ordering.context import CausalContext
+from causal.ordering.dot import NodeId
+from causal.ordering.engine import Engine
+from causal.ordering.scope import Scope
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Pending, count_of, each, joined_seqs
+
+
+class Token(NamedTuple):
+    """What a context follows at a moment; see `Stamp` for the fields of the same names."""
+
+    timestamp: int
+    """Hybrid logical clock: nothing that the token stands for is later."""
+    pending: Pending
+    """For each destination, the messages that whatever follows the token must come after."""
+    clock: Clock | None
+    horizon: int = 0
+    closed: Pending = NO_PENDING
+
+
+def token_of(engine: Engine, context: CausalContext) -> Token:
+    """What a context of this node follows now, without what is known to be settled."""
+    engine.contexts.prune(context)
+    pending, clock = dict(context.pending), engine.counts.snapshot(engine.last_seq)
+    return Token(engine.hlc.last_int, pending, clock, context.horizon, engine.stamping.closed(context, pending))
+
+
+def observe(engine: Engine, context: CausalContext, token: Token, now_ms: int) -> None:
+    """From now on what is sent from this context follows whatever the token stands for.
+
+    Raises `TokenError` if it names what was never sent, or messages otherwise than their origin's scope says, and
+    `ClockDriftError` if it is from a clock too far ahead; then nothing was merged. O(what it lists).
+    """
+    _validate(engine, token)
+    engine.hlc.merge_int(token.timestamp, now_ms)
+    engine.contexts.keep(context)
+    settlement = engine.settlement
+    context.merge(token.pending, settlement.is_settled, token.timestamp, token.closed, settlement.is_lost)
+    context.reach(token.horizon)
+    engine.counts.merge(token.clock)
+
+
+def _validate(engine: Engine, token: Token) -> None:
+    limit = engine.config.dots_max
+    if (dots := sum(map(count_of, token.pending.values()))) > limit:
+        raise TokenError(f"a token lists {dots} dots, more than {limit}")
+    if token.horizon > token.timestamp:
+        raise TokenError("a token has a horizon that lies after it")
+    for destination, shut in token.closed.items():
+        listed = token.pending.get(destination, NO_DOTS)
+        if any(joined_seqs(listed.get(origin, seqs), seqs) != listed.get(origin) for origin, seqs in shut.items()):
+            raise TokenError("a token calls a message closed that it does not list")
+    if token.clock is not None and token.clock.get(engine.me, 0) > engine.last_seq:
+        raise TokenError(f"a token's clock counts messages of {engine.me} that were never sent")
+    for dots_there in token.pending.values():
+        for origin, seq in each(dots_there):
+            if origin == engine.me and seq > engine.last_seq:
+                raise TokenError(f"a token lists {origin}/{seq}, which was never sent")
+            if _is_of_the_wrong_kind(engine, origin, chained=isinstance(dots_there[origin], int)):
+                raise TokenError(f"a token lists messages of {origin} otherwise than its scope says")
+
+
+def _is_of_the_wrong_kind(engine: Engine, origin: NodeId, *, chained: bool) -> bool:
+    link = engine.settlement.inbound.get(origin)
+    return link is not None and chained is not (link.scope is Scope.PROCESS)

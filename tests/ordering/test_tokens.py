@@ -1,0 +1,92 @@
+"""Tokens: order over ways that the library cannot see."""
+
+from __future__ import annotations
+
+import pytest
+
+from causal.errors import ClockDriftError, TokenError
+from causal.ordering import NodeId
+from causal.ordering.stamp import Dots
+from causal.ordering.tokens import Token, observe, token_of
+from tests.ordering.links import START_MS, Net, refused
+
+NAMES = ("S1", "S2", "S3")
+
+
+@pytest.mark.parametrize("context", [(), ("S1",), ("S2",), NAMES])
+def test_what_follows_an_observed_token_follows_what_it_was_made_of(context: tuple[str, ...]) -> None:
+    net = Net(*NAMES, context=context)
+    s1, s2, s3 = net
+    request, reader = s1.engine.contexts.open(), s2.engine.contexts.open()
+    slow = s1.send("S3", context=request)
+    observe(s2.engine, reader, token_of(s1.engine, request), net.now_ms)
+    later = s2.send("S3", context=reader)
+    net.carry("S2", "S3")
+    assert s3.held == {later: slow}
+
+
+def test_token_lists_nothing_that_is_settled() -> None:
+    net = Net(*NAMES, context=NAMES)
+    s1 = net["S1"]
+    request = s1.engine.contexts.open()
+    s1.send("S3", context=request)
+    assert token_of(s1.engine, request).pending == {"S3": {s1.me: frozenset((1,))}}
+    net.settle()
+    assert token_of(s1.engine, request).pending == {}
+
+
+def test_timestamp_after_an_observed_token_is_later_than_it_though_the_clock_is_behind() -> None:
+    net = Net(*NAMES)
+    s1, s2, _ = net
+    s1.engine.send(["S3"], "s", b"", START_MS + 400)
+    token = token_of(s1.engine, s1.engine.context)
+    observe(s2.engine, s2.engine.context, token, START_MS)
+    assert s2.engine.hlc.tick_int(START_MS) > token.timestamp
+
+
+def test_clock_after_an_observed_token_counts_what_it_counts() -> None:
+    net = Net(*NAMES)
+    s1, s2, _ = net
+    s1.send("S3")
+    observe(s2.engine, s2.engine.context, token_of(s1.engine, s1.engine.context), net.now_ms)
+    m2 = s2.send("S3")
+    assert s2.engine.outbound["S3"].outbox[m2.seq].stamp.clock == {s1.me: 1, s2.me: 1}
+
+
+def test_e4_token_of_a_clock_too_far_ahead_is_refused_and_nothing_is_merged() -> None:
+    net = Net(*NAMES, context=NAMES)
+    s1, s2, _ = net
+    request, reader = s1.engine.contexts.open(), s2.engine.contexts.open()
+    s1.send("S3", context=request)
+    token = token_of(s1.engine, request)._replace(timestamp=START_MS + 501 << 16)
+    with refused(s2.engine, ClockDriftError, "501 ms ahead"):
+        observe(s2.engine, reader, token, START_MS)
+    assert reader.pending == {}
+
+
+@pytest.mark.parametrize(
+    ("dots", "clock", "match"),
+    [
+        ({NodeId("S2", 1): 2}, None, "S2/1/2, which was never sent"),
+        ({NodeId("S2", 1): frozenset((1,))}, None, "otherwise than its scope"),
+        ({NodeId("S1", 1): 1}, None, "otherwise than its scope"),
+        ({NodeId("S9", number): 1 for number in range(1, 4098)}, None, "lists 4097 dots"),
+        ({}, {NodeId("S2", 1): 2}, "never sent"),
+    ],
+)
+def test_token_that_cannot_be_true_is_refused_and_nothing_is_merged(
+    dots: Dots, clock: dict[NodeId, int] | None, match: str
+) -> None:
+    net = Net(*NAMES, context=("S1",))
+    s2 = net["S2"]
+    s2.send("S3")
+    with refused(s2.engine, TokenError, match):
+        observe(s2.engine, s2.engine.context, Token(START_MS << 16, {"S3": dots} if dots else {}, clock), START_MS)
+
+
+def test_token_from_far_away_names_origins_that_are_not_known_here() -> None:
+    net = Net(*NAMES)
+    s2, far = net["S2"], NodeId("far", 7)
+    token = Token(START_MS << 16, {"S3": {far: 4}}, {far: 4})
+    observe(s2.engine, s2.engine.context, token, net.now_ms)
+    assert s2.engine.context.pending == {"S3": {far: 4}}
