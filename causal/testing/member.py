@@ -114,7 +114,7 @@ class Member:
         peer = self._random.choice(self.peers)
         if self._network.faulty and (stray := self._network.dial(self, peer)) is not None:
             stray.late = self._random.randrange(300 * MS)
-            stray.down(Hello(sender=self.engine.me, receiver=peer))
+            stray.down(Hello(sender=self.engine.me, receiver=peer, scope=self._scope))
             stray.tear(gently=True)
         self.up = False
         self._network.tally["crash"] += 1

@@ -111,7 +111,8 @@ class Plan:
             after=scopes.choice((0.0, 0.0, 0.1)),
             tokens=scopes.choice((0.0, 0.0, 0.2)),
         )
-        if not plan.crashes and not plan.lost and random.random() < 0.7:
-            # Nobody is gone and no stable number gets lost, so contexts must get empty without any question.
+        if not plan.crashes and not plan.lost and not plan.tokens and random.random() < 0.7:
+            # Nobody is gone, no stable number gets lost, no dot comes by a way on which none follows: so contexts must
+            # get empty without any question.
             plan = replace(plan, garbage_after_ms=60_000)
         return replace(plan, **overrides)

@@ -14,8 +14,9 @@ from typing import Any
 from unittest.mock import patch
 
 from causal.ordering import engine as engine_module
+from causal.ordering import tokens
 from causal.ordering.context import CausalContext
-from causal.ordering.contexts import Contexts
+from causal.ordering.contexts import Contexts, Recalled
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import NodeId
@@ -24,10 +25,13 @@ from causal.ordering.frames import Base, SenderFrame, StableNumber, Welcome
 from causal.ordering.holdback import Arrival, HoldBackQueue
 from causal.ordering.link import InboundLink, OutboundLink, Received
 from causal.ordering.output import EngineConfig, Output
+from causal.ordering.scope import Scope
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import Stability
 from causal.ordering.stamp import Clock, Copy, Dots, Seqs
+from causal.ordering.tokens import Token
 from causal.ordering.verdict import Ordering
+from causal.testing import work
 from causal.testing.member import EPOCH_MS
 
 Mutant = Callable[[], AbstractContextManager[None]]
@@ -42,6 +46,8 @@ def mutant(apply: Callable[[], Iterator[None]]) -> Mutant:
         with (
             patch.object(engine_module, "validate", lambda *_: None),
             patch.object(engine_module, "validate_credit", lambda *_: None),
+            patch.object(engine_module, "validate_scopes", lambda *_: None),
+            patch.object(tokens, "_validate", lambda *_: None),
             contextmanager(apply)(),
         ):
             yield
@@ -313,4 +319,135 @@ def a_clock_denies_what_it_was_not_told() -> Iterator[None]:
             true(self, clock)
 
     with patch.object(SendCounts, "merge", merge):
+        yield
+
+
+@mutant
+def a_context_leaks_from_one_request_to_another() -> Iterator[None]:
+    true = Contexts.open
+
+    def opened(self: Contexts) -> CausalContext:
+        leaking: CausalContext = self.__dict__.setdefault("leaking", true(self))
+        return leaking
+
+    with patch.object(Contexts, "open", opened):
+        yield
+
+
+@mutant
+def a_handler_goes_on_in_the_context_of_the_last_one() -> Iterator[None]:
+    true = Contexts.start
+
+    def start(self: Contexts, arrival: Arrival, key: str | None) -> CausalContext:
+        context = true(self, arrival, key)
+        context.absorb(self.__dict__.get("last", context), self._settlement.is_settled)
+        self.__dict__["last"] = context
+        return context
+
+    with patch.object(Contexts, "start", start):
+        yield
+
+
+@mutant
+def key_history_is_dropped_before_it_has_settled() -> Iterator[None]:
+    true = Contexts._remember
+
+    def remember(self: Contexts, recalled: Recalled, entry: CausalContext) -> CausalContext:
+        return entry if isinstance(recalled, str) else true(self, recalled, entry)
+
+    with patch.object(Contexts, "_remember", remember):
+        yield
+
+
+@mutant
+def key_history_is_that_of_the_last_message_alone() -> Iterator[None]:
+    true = Contexts._remember
+
+    def remember(self: Contexts, recalled: Recalled, entry: CausalContext) -> CausalContext:
+        if isinstance(recalled, str):
+            mine = self._settlement.me
+            entry = entry.copy()
+            entry.pending = {name: dots for name, dots in entry.pending.items() if list(dots) == [mine]}
+        return true(self, recalled, entry)
+
+    with patch.object(Contexts, "_remember", remember):
+        yield
+
+
+@mutant
+def keys_and_messages_are_remembered_for_ever() -> Iterator[None]:
+    with patch.object(Contexts, "_look", lambda self, most: iter(())):
+        yield
+
+
+@mutant
+def a_token_is_observed_without_its_timestamp() -> Iterator[None]:
+    def observe(engine: Engine, context: CausalContext, token: Token, now_ms: int) -> None:
+        engine.contexts.keep(context)
+        context.merge(token.pending, engine.settlement.is_settled)
+        engine.counts.merge(token.clock)
+
+    with patch.object(work, "observe", observe):
+        yield
+
+
+@mutant
+def a_token_is_observed_without_its_dots() -> Iterator[None]:
+    true = tokens.observe
+
+    def observe(engine: Engine, context: CausalContext, token: Token, now_ms: int) -> None:
+        true(engine, context, token._replace(pending={}), now_ms)
+
+    with patch.object(work, "observe", observe):
+        yield
+
+
+@mutant
+def own_messages_in_context_scope_count_as_a_chain() -> Iterator[None]:
+    with patch.object(Contexts, "seqs", lambda self, seq: seq):
+        yield
+
+
+@mutant
+def a_lost_message_in_context_scope_stands_for_those_before_it() -> Iterator[None]:
+    true = Settlement.missing_here
+
+    def missing_here(self: Settlement, origin: NodeId, seq: int) -> int:
+        link = self.inbound.get(origin)
+        if link is None or link.scope is Scope.PROCESS:
+            return true(self, origin, seq)
+        link.scope = Scope.PROCESS
+        try:
+            return true(self, origin, seq)
+        finally:
+            link.scope = Scope.CONTEXT
+
+    with patch.object(Settlement, "missing_here", missing_here):
+        yield
+
+
+@mutant
+def a_message_named_is_followed_without_what_it_follows() -> Iterator[None]:
+    true = Contexts._follow
+
+    def follow(self: Contexts, staged: CausalContext, origin: NodeId, seq: int) -> None:
+        followed = CausalContext()
+        true(self, followed, origin, seq)
+        for name, dots in followed.pending.items():
+            seqs = dots.get(origin)
+            if seqs is not None and (seqs == seq if isinstance(seqs, int) else seq in seqs):
+                staged.add(name, origin, seq if isinstance(seqs, int) else frozenset((seq,)))
+
+    with patch.object(Contexts, "_follow", follow):
+        yield
+
+
+@mutant
+def an_answer_about_a_single_message_goes_for_the_earlier_ones() -> Iterator[None]:
+    true = Settlement.conclude
+
+    def conclude(self: Settlement, destination: str, origin: NodeId, seq: int, *, chained: bool) -> None:
+        true(self, destination, origin, seq, chained=True)
+
+    with patch.object(Settlement, "conclude", conclude):
         yield
