@@ -4,7 +4,7 @@ In context scope a message with a key also follows what was sent or handled here
 `after` others follows them and all that they follow. So what each message of this node follows is remembered, under
 its dot and its key, for as long as anything of it is unsettled: then there is nothing left to wait for.
 
-*Forgetting* is amortised O(1): each message remembered pays for a look at the two entries that were not looked at for
+*Forgetting* is amortised O(1): each message pays for a look at the few entries that were not looked at for
 the longest time, and each tick for some more, so that at rest nothing is left behind. What is settled at an entry is
 found when it is looked at, by `Settlement`; nothing is scanned at a send.
 """
@@ -25,8 +25,8 @@ from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Clock, Seqs, seqs_of
 
-LOOKS = 2
-"""Entries looked at for each one that is remembered: more than one, so that they become fewer."""
+LOOKS = 3
+"""Entries looked at for each message, which adds two at most (itself and its key): more, so that they become fewer."""
 LOOKS_A_TICK = 1024
 """Entries looked at with each tick, at most: about a millisecond."""
 
@@ -128,7 +128,10 @@ class Contexts:
             return
         if follows.context is not None and staged is not follows.context:
             follows.context.become(staged)
-        self._remember(staged, follows.key, (self._settlement.me, seq))
+        entry = self._remember((self._settlement.me, seq), staged.copy())
+        if follows.key is not None:
+            self._remember(follows.key, entry)
+        self._look_at_oldest()
 
     def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
         """The clocks of those messages that have come here and not been started: what follows them counts the same."""
@@ -199,11 +202,15 @@ class Contexts:
             context = CausalContext(self._number)
         arrival.context = context
         self._follow_received(context, arrival)
+        entry = self._remember((arrival.origin, arrival.copy.seq), context.copy())
         if key is not None:
             context.reach(self._forgotten)
-        if past is not None:
-            self._absorb(context, past)
-        self._remember(context, key, (arrival.origin, arrival.copy.seq))
+            if past is not None:
+                self._absorb(context, past)
+            if past is not None or context.horizon > entry.horizon:
+                entry = context.copy()
+            self._remember(key, entry)
+        self._look_at_oldest()
         return context
 
     # -- forgetting --------------------------------------------------------------------------------------------
@@ -221,18 +228,17 @@ class Contexts:
             self.prune(context)
         return contexts if not self._remembered else [*contexts, *self._look(LOOKS_A_TICK)]
 
-    def _remember(self, context: CausalContext, key: str | None, message: tuple[NodeId, int]) -> None:
-        """What this message follows, and itself: for whoever will follow it by name or by its key."""
-        remembered = self._remembered
-        if context.pending:
-            entry = remembered[message] = context.copy()
-            if key is not None:
-                remembered[key] = entry
-                remembered.move_to_end(key)
+    def _remember(self, recalled: Recalled, entry: CausalContext) -> CausalContext:
+        """What follows this message by name, or whatever has this key, follows all this, and not what it did before."""
+        if entry.pending:
+            self._remembered[recalled] = entry
+            self._remembered.move_to_end(recalled)
         else:
-            self._forget(context)
-            if key is not None:
-                remembered.pop(key, None)  # it was merged into this one, of which nothing is left
+            self._remembered.pop(recalled, None)
+            self._forget(entry)
+        return entry
+
+    def _look_at_oldest(self) -> None:
         for _ in self._look(LOOKS):
             pass
 

@@ -127,7 +127,7 @@ class Member:
         peer = self._random.choice(self.peers)
         if self._network.faulty and (stray := self._network.dial(self, peer)) is not None:
             stray.late = self._random.randrange(300 * MS)
-            stray.down(Hello(sender=self.engine.me, receiver=peer, process=self.engine.process))
+            stray.down(Hello(sender=self.engine.me, receiver=peer, process=self.engine.process, scope=self._scope))
             stray.tear(gently=True)
         self._network.tally["crash"] += 1
         self.stop()

@@ -124,11 +124,12 @@ class Plan:
             after=scopes.choice((0.0, 0.0, 0.1)),
             tokens=scopes.choice((0.0, 0.0, 0.2)),
         )
-        unasked = not plan.crashes and not plan.lost and random.random() < 0.7
+        unasked = not plan.crashes and not plan.lost and not plan.tokens and random.random() < 0.7
         if random.random() < 0.1:
             plan = replace(plan, twin=True, twin_listens=random.random() < 0.5)
         plan = replace(plan, **overrides)
         if unasked and not plan.twin and "garbage_after_ms" not in overrides:
-            # Nobody is gone and no stable number gets lost, so contexts must get empty without any question.
+            # Nobody is gone, no stable number gets lost, no dot comes by a way on which none follows: so contexts must
+            # get empty without any question.
             plan = replace(plan, garbage_after_ms=60_000)
         return plan

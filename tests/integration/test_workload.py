@@ -65,11 +65,13 @@ def show(capsys: pytest.CaptureFixture[str], title: str, figures: dict[str, Any]
         print(f"\n{title} (WORKLOAD_SEED={SEED}): {json.dumps(figures)}")
 
 
+@pytest.mark.parametrize("scope", ["process", "context", "mixed"])
 async def test_workload_random_over_slow_and_cut_links_keeps_the_guarantee(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scope: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = Plan(seed=SEED, seconds=SECONDS, rate=4.0)
-    async with Swarm(plan, tmp_path) as swarm:
+    plan = Plan(seed=SEED, seconds=SECONDS if scope == "process" else SECONDS / 2, rate=4.0)
+    scoped = {"process": (), "context": plan.names, "mixed": plan.names[::2]}[scope]
+    async with Swarm(plan, tmp_path, context=scoped) as swarm:
         swarm.begin()
         async with asyncio.TaskGroup() as together:
             together.create_task(swarm.pull_cables())
@@ -83,7 +85,7 @@ async def test_workload_random_over_slow_and_cut_links_keeps_the_guarantee(
     findings = judge(swarm.lives())
     counted = [status["counters"] for status in statuses.values()]
     duplicates = sum(each.get("duplicates", 0) for each in counted)
-    show(capsys, "random workload", findings.summary() | {"cuts": cuts, "duplicates": duplicates})
+    show(capsys, f"random workload, {scope} scope", findings.summary() | {"cuts": cuts, "duplicates": duplicates})
     assert findings.failures == {}
     assert (findings.excused, findings.perished) == ([], [])
     assert findings.starts == findings.copies
@@ -91,10 +93,10 @@ async def test_workload_random_over_slow_and_cut_links_keeps_the_guarantee(
     assert findings.running_max < 64  # handlers were free throughout, so every wait counts
     # The run was one in which order had to be worked for.
     assert cuts >= plan.seconds / plan.cut_every
-    assert len(findings.held_ms) > findings.starts / 20
-    # What the application saw for itself, without the nodes' traces, says the same.
+    assert len(findings.held_ms) > findings.starts / (20 if scope == "process" else 100)
+    # What the application saw for itself, without the nodes' traces, says the same; it knows of no contexts.
     seen = judge(swarm.lives_of_application())
-    assert (seen.violations, seen.lost, seen.doubled) == ([], [], [])
+    assert (seen.violations if scope == "process" else [], seen.lost, seen.doubled) == ([], [], [])
     assert seen.starts == findings.starts
     require_agreement(findings, product_report(swarm.traces))
     code, said = await command(swarm.traces)

@@ -1,7 +1,8 @@
 """An oracle of its own for the random workload: happened-before as sets of messages, and nothing of `causal`.
 
 A message's past is the set of messages sent before it in Lamport's sense: those that its process had sent, and
-those that handlers had started there with, each with its own past. A set is an integer with one bit a message.
+those that handlers had started there with, each with its own past. Of a node in context scope: only those of its
+context, or about its key, as the trace says. A set is an integer with one bit a message.
 It reads the nodes' traces (JSON Lines), or the journals that the application itself wrote.
 """
 
@@ -27,6 +28,9 @@ class Step(NamedTuple):
     to: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     """On a start: what its verdict names."""
+    context: int | None = None
+    """On a send or a start in context scope: which context."""
+    key: str | None = None
 
 
 @dataclass(slots=True)
@@ -53,7 +57,9 @@ def lives_of_trace(node: str, path: Path) -> list[Life]:
         if kind is not None:
             life = lives.setdefault(line["incarnation"], Life(node, line["incarnation"]))
             named = tuple(line.get("missing") or ())
-            life.steps.append(Step(line["at"], kind, line["id"], tuple(line.get("to") or ()), named))
+            to = tuple(line.get("to") or ())
+            step = Step(line["at"], kind, line["id"], to, named, line.get("context"), line.get("key"))
+            life.steps.append(step)
     return [lives[incarnation] for incarnation in sorted(lives)]
 
 
@@ -295,6 +301,8 @@ class _Replayed:
         self.position = 0
         self.context = 0
         """What the next send follows."""
+        self.contexts: dict[int | str | None, int] = {}
+        """In context scope: what the next send in a context follows, and the next one with a key."""
         self.running: set[str] = set()
         self.ended: set[str] = set()
         self.received: dict[str, int] = {}
@@ -325,8 +333,21 @@ class _Replayed:
         return self.position > begun
 
     def _send(self, step: Step) -> None:
-        self.court.past[step.id] = self.context
-        self.context |= self.court.bit[step.id]
+        self.court.past[step.id] = past = self._past(step)
+        self._follow(step, past | self.court.bit[step.id])
+
+    def _past(self, step: Step) -> int:
+        if step.context is None:
+            return self.context
+        return self.contexts.get(step.context, 0) | (0 if step.key is None else self.contexts.get(step.key, 0))
+
+    def _follow(self, step: Step, past: int) -> None:
+        if step.context is None:
+            self.context |= past
+            return
+        self.contexts[step.context] = past
+        if step.key is not None:
+            self.contexts[step.key] = past
 
     def _receive(self, step: Step) -> None:
         court, node = self.court, self.life.node
@@ -349,7 +370,7 @@ class _Replayed:
         self._measure(step)
         self.running.add(step.id)
         findings.running_max = max(findings.running_max, len(self.running))
-        self.context |= court.past[step.id] | court.bit[step.id]
+        self._follow(step, self._past(step) | court.past[step.id] | court.bit[step.id])
 
     def _note_verdict(self, step: Step) -> None:
         court = self.court

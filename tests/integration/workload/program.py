@@ -14,8 +14,9 @@ import sys
 import time
 from collections.abc import Coroutine
 from typing import Any
+from zlib import crc32
 
-from causal import Dot, Message, Node
+from causal import Dot, Message, Node, context
 from tests.integration.workload.plan import Plan, Send
 
 SUBJECT = "work.step"
@@ -68,7 +69,9 @@ class Worker:
         self.journal.write("end", message.id, token, self.node.incarnation)
 
     async def send(self, send: Send) -> None:
-        dot = await self.node.send(send.to, SUBJECT, {"token": send.token, "depth": send.depth})
+        number = crc32(send.token.encode())
+        key = f"account {number % 7}" if number % 3 == 0 else None
+        dot = await self.node.send(send.to, SUBJECT, {"token": send.token, "depth": send.depth}, key=key)
         # The outbox has room throughout, so `send` did not wait and nothing has come between it and this line.
         self.journal.write("send", dot, send.token, self.node.incarnation, send.to)
 
@@ -80,7 +83,8 @@ class Worker:
                 continue  # sent by an earlier run of this node
             if (left := begun + root.due - loop.time()) > 0:
                 await asyncio.sleep(left)
-            await self.send(root.send)
+            async with context():  # a request by itself, where the scope tells requests apart
+                await self.send(root.send)
         say(roots_sent=True)
 
     async def settle(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -132,10 +132,14 @@ class Swarm:
     However the block is left, no process stays.
     """
 
-    def __init__(self, plan: Plan, folder: Path, *, ordering: str = "causal", **settings: float) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, *, ordering: str = "causal", context: Collection[str] = (), **settings: float
+    ) -> None:
         self.plan = plan
         self.folder = folder
         self.ordering = ordering
+        self.context = context
+        """Names of the nodes in context scope."""
         self.settings = {f"CAUSAL_{name.upper()}": str(value) for name, value in settings.items()}
         self.programs: dict[str, Program] = {}
         self.ended: list[Program] = []
@@ -189,6 +193,7 @@ class Swarm:
                 "CAUSAL_LISTEN": self._addresses[name],
                 "CAUSAL_PEERS": ",".join(peers),
                 "CAUSAL_TRACE": str(self.trace_of(name)),
+                "CAUSAL_SCOPE": "context" if name in self.context else "process",
                 **self.settings,
             },
         )

@@ -1,20 +1,13 @@
-"""The rules of the engine, each taken away in turn: what the simulator has to notice.
-
-Each mutant is a patch of the engine's classes for the time of a `with`; the product has no switch for any of
-them. While one is in place nothing but the judgements of `causal.testing.history` may convict it: refusals of
-malformed frames are off, errors of the engine only break a stream, invariants are not looked at.
-"""
+"""Rules of exact mode, each taken away in turn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 from causal.ordering import engine as engine_module
-from causal.ordering import horizon as horizon_module
 from causal.ordering.context import CausalContext
 from causal.ordering.contexts import Contexts
 from causal.ordering.counts import SendCounts
@@ -24,7 +17,6 @@ from causal.ordering.engine import Engine
 from causal.ordering.frames import Base, Refusal, SenderFrame, StableNumber, Welcome
 from causal.ordering.greeting import refusal_of, validate_welcome
 from causal.ordering.holdback import Arrival, HoldBackQueue
-from causal.ordering.horizon import Horizons
 from causal.ordering.link import InboundLink, OutboundLink, Received
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import Settlement
@@ -32,25 +24,7 @@ from causal.ordering.stability import Stability
 from causal.ordering.stamp import Clock, Copy, Dots, Seqs
 from causal.ordering.verdict import Ordering
 from causal.testing.member import EPOCH_MS
-
-Mutant = Callable[[], AbstractContextManager[None]]
-MUTANTS: dict[str, Mutant] = {}
-
-
-def mutant(apply: Callable[[], Iterator[None]]) -> Mutant:
-    """Register a mutant under the name of its function; with it, refusals of frames are off."""
-
-    @contextmanager
-    def mutated() -> Iterator[None]:
-        with (
-            patch.object(engine_module, "validate", lambda *_: None),
-            patch.object(engine_module, "validate_credit", lambda *_: None),
-            contextmanager(apply)(),
-        ):
-            yield
-
-    MUTANTS[apply.__name__] = mutated
-    return mutated
+from tests.simulation.mutants.registry import mutant
 
 
 @mutant
@@ -345,119 +319,4 @@ def a_clock_denies_what_it_was_not_told() -> Iterator[None]:
             true(self, clock)
 
     with patch.object(SendCounts, "merge", merge):
-        yield
-
-
-@mutant
-def folds_dots_whose_link_is_closed() -> Iterator[None]:
-    true = CausalContext.fold
-
-    def fold(self: CausalContext, count: int, may_fold: Any) -> int:
-        self.closed.clear()
-        return true(self, count, lambda *_: True)
-
-    with patch.object(CausalContext, "fold", fold):
-        yield
-
-
-@mutant
-def an_answer_overtakes_the_queue() -> Iterator[None]:
-    true = Engine.transmit
-
-    def transmit(self: Engine, peer: str, now_ms: int, *, heartbeat: bool = False) -> SenderFrame | None:
-        asked = self.outbound[peer].asked_past
-        frame = true(self, peer, now_ms, heartbeat=heartbeat or asked > 0)
-        self.outbound[peer].asked_past = 0
-        return frame and replace(frame, past=max(frame.past, asked))
-
-    with patch.object(Engine, "transmit", transmit):
-        yield
-
-
-@mutant
-def claims_to_be_past_what_is_queued() -> Iterator[None]:
-    with patch.object(OutboundLink, "past", lambda self, latest: latest):
-        yield
-
-
-@mutant
-def forgets_the_horizon_of_what_it_handles() -> Iterator[None]:
-    with patch.object(CausalContext, "reach", lambda self, timestamp: None):
-        yield
-
-
-@mutant
-def takes_a_clock_entry_for_any_incarnation() -> Iterator[None]:
-    def counted(clock: Clock | None, origin: NodeId) -> int | None:
-        by_name = {node.name: count for node, count in (clock or {}).items()}
-        return None if clock is None else by_name.get(origin.name, 0)
-
-    with patch.object(horizon_module, "counted", counted):
-        yield
-
-
-@mutant
-def asks_no_idle_link() -> Iterator[None]:
-    with (
-        patch.object(InboundLink, "question", lambda self: 0),
-        silent_past(),
-    ):
-        yield
-
-
-@mutant
-def waits_for_no_link() -> Iterator[None]:
-    with patch.object(Horizons, "_unheard", lambda self, arrival: []):
-        yield
-
-
-@mutant
-def waits_for_nothing_received_before_its_horizon() -> Iterator[None]:
-    with patch.object(Horizons, "last_before", lambda self, arrival: None):
-        yield
-
-
-@mutant
-def believes_a_past_behind_a_lost_frame() -> Iterator[None]:
-    def note_frame(self: InboundLink, number: int, past: int) -> None:
-        self.frames_received = max(self.frames_received, number)
-        self.heard = max(self.heard, past)
-
-    with patch.object(InboundLink, "note_frame", note_frame):
-        yield
-
-
-@mutant
-def forgets_what_a_lost_dot_stood_for() -> Iterator[None]:
-    with (
-        patch.object(Settlement, "is_lost", lambda self, *_: False),
-        patch.object(CausalContext, "forget", forget_only),
-    ):
-        yield
-
-
-true_forget = CausalContext.forget
-
-
-def forget_only(self: CausalContext, destination: str, origin: NodeId, seq: int, *, lost: bool = False) -> None:
-    """A lost dot is forgotten like one that is settled."""
-    true_forget(self, destination, origin, seq)
-
-
-@mutant
-def knows_all_links_from_the_start() -> Iterator[None]:
-    with patch.object(Horizons, "_unmet", lambda self, clock: None):
-        yield
-
-
-@contextmanager
-def silent_past() -> Iterator[None]:
-    """Heartbeats say nothing of the past: only an answer does."""
-    true = Engine.transmit
-
-    def transmit(self: Engine, peer: str, now_ms: int, *, heartbeat: bool = False) -> SenderFrame | None:
-        frame = true(self, peer, now_ms, heartbeat=heartbeat)
-        return frame and (replace(frame, past=0) if not frame.copies else frame)
-
-    with patch.object(Engine, "transmit", transmit):
         yield
