@@ -212,9 +212,9 @@ class Engine:
         link = self.outbound[peer]
         if not link.connected:
             return None
-        if not (heartbeat or link.needs_base or link.questions or link.has_credit()):
-            if not link.asked_past or link.past(link.asked_past) < link.asked_past:
-                return None
+        answers = link.asked_past > 0 and link.past(link.asked_past) >= link.asked_past
+        if not (heartbeat or answers or link.needs_base or link.questions or link.has_credit()):
+            return None
         link.frames_sent += 1
         base = link.base() if link.needs_base else None
         link.needs_base = False

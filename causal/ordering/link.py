@@ -50,11 +50,6 @@ class OutboundLink:
         self.asked_past = 0
         """The timestamp past which the receiver wants this link to be, on the present stream; 0: no question."""
 
-    @property
-    def opened(self) -> bool:
-        """Whether this incarnation of the receiver knows of this link (or did, if it has started anew since)."""
-        return self.incarnation is not None
-
     def enqueue(self, copy: Copy) -> None:
         """Give a copy its place on the link."""
         self.outbox[copy.seq] = copy
@@ -272,7 +267,7 @@ class InboundLink:
         return link
 
     def note_frame(self, number: int, past: int) -> None:
-        """A frame was taken in, with all that is in it. What it says of the past is kept if none before it is missing."""
+        """A frame was taken in, with all that is in it. Its word on the past counts if no frame before it is missing."""
         self.frames_received = max(self.frames_received, number)
         if number == self.frames_in_turn + 1:
             self.frames_in_turn = number

@@ -75,6 +75,8 @@ class EngineConfig:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            least = 0 if name in ("clock_entries_max", "dependencies_max", "drift_max_ms", "links_known_after_ms") else 1
+            least = (
+                0 if name in ("clock_entries_max", "dependencies_max", "drift_max_ms", "links_known_after_ms") else 1
+            )
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")

@@ -49,7 +49,9 @@ class Invariants:
             if dots != copy:
                 yield f"a mapping of the context was changed in place: {copy} is now {dots}"
         context = self._engine.context
-        if {to: set(dots) for to, dots in context.pending.items()} != {to: set(ages) for to, ages in context.ages.items()}:
+        if {to: set(dots) for to, dots in context.pending.items()} != {
+            to: set(ages) for to, ages in context.ages.items()
+        }:
             yield f"pending is {context.pending}, ages are {context.ages}"
         for to, shut in context.closed.items():
             for origin, seqs in shut.items():

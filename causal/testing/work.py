@@ -109,7 +109,7 @@ class Work:
         if attempt == 1:
             self._figures.started(arrival)
             self._history.named(self._name, arrival.lost)
-            if arrival.unsure:
+            if arrival.unsure or arrival.lost:
                 self._history.doubted(self._name, number_of(arrival))
         self._history.started(
             self._name, number_of(arrival), ordered=arrival.verdict.ordered, bounded=bool(arrival.horizon)

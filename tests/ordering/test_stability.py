@@ -486,7 +486,9 @@ def test_teller_that_knows_or_could_never_hear_does_not_ask_on() -> None:
     s1, s2, _ = net
     gone = NodeId("S1", 0)
     net.deliver("S1", "S2", SenderFrame(number=2, stable=(StableNumber(origin=NodeId("X", 1), upto=4, lagging={}),)))
-    s2.note(s2.engine.reported("S3", ReceiverFrame(received=0, watch={NodeId("X", 1): 4, gone: 1, s2.me: 1}), net.now_ms))
+    s2.note(
+        s2.engine.reported("S3", ReceiverFrame(received=0, watch={NodeId("X", 1): 4, gone: 1, s2.me: 1}), net.now_ms)
+    )
     assert s2.tick().report == set()
     s2.note(s2.engine.reported("S3", ReceiverFrame(received=0, watch={NodeId("X", 1): 5}), net.now_ms))
     assert s2.tick().report == {s1.me}

@@ -396,7 +396,10 @@ def believes_a_past_behind_a_lost_frame() -> Iterator[None]:
 
 @mutant
 def forgets_what_a_lost_dot_stood_for() -> Iterator[None]:
-    with patch.object(Settlement, "is_lost", lambda self, *_: False), patch.object(CausalContext, "forget", forget_only):
+    with (
+        patch.object(Settlement, "is_lost", lambda self, *_: False),
+        patch.object(CausalContext, "forget", forget_only),
+    ):
         yield
 
 
