@@ -64,7 +64,7 @@ def _bounded(core: Core) -> dict[str, Any]:
     return {
         "dependencies_max": engine.config.dependencies_max,
         "pending": size_of(engine.context.pending),
-        "folded": engine.folded,
+        "folded": engine.context.folded,
         "horizon_age_s": time.time() - (horizon >> 16) / 1000 if horizon else None,
         "waits": horizons.waits,
         "questions": horizons.asked,

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from heapq import nsmallest
 
 from causal.ordering.dot import NodeId
-from causal.ordering.stamp import NO_DOTS, NO_PENDING, Dots, Pending, Seqs, joined_seqs, seqs_left, without_seqs
+from causal.ordering.stamp import (
+    NO_DOTS,
+    NO_PENDING,
+    Dots,
+    Pending,
+    Seqs,
+    joined_seqs,
+    seqs_left,
+    size_of,
+    without_seqs,
+)
 
 IsSettled = Callable[[str, NodeId, int], bool]
 """`(destination, origin, seq)` → whether a context may forget this dot: it is settled there, or will never come."""
@@ -72,7 +82,7 @@ class CausalContext:
     Merging costs O(what is merged), a send and a prune O(what is pending).
     """
 
-    __slots__ = ("ages", "closed", "horizon", "pending", "pruned_at")
+    __slots__ = ("ages", "closed", "folded", "horizon", "pending", "pruned_at")
 
     def __init__(self) -> None:
         self.pending: dict[str, Dots] = {}
@@ -84,6 +94,8 @@ class CausalContext:
         self.horizon = 0
         """Everything with a timestamp up to this one precedes, wherever it was addressed to: it stands in for what was
         folded. Never smaller than before."""
+        self.folded = 0
+        """How many dots have been folded."""
         self.pruned_at = -1
         """`Settlement.changes` when it was pruned last."""
 
@@ -169,6 +181,37 @@ class CausalContext:
                 if is_lost is not None:
                     self._stand_in(destination, dots, left, self.ages[destination], is_lost)
                 self._keep(destination, left)
+
+    def fit(self, more: int, most: int, me: NodeId, unopened: Collection[str]) -> int:
+        """Fold the oldest dots until `more` fit beside the rest into `most`; by how many it is still too many.
+
+        `unopened` are the destinations that do not know of their links from this node, `me`.
+        """
+        over = (size_of(self.pending) if self.pending else 0) + more - most
+        if over > 0 and self.pending:
+            folded = self.fold(over, lambda destination, origin: origin != me or destination not in unopened)
+            self.folded += folded
+            over -= folded
+        return over
+
+    def elsewhere(self, name: str, siblings: Iterable[str], origin: NodeId, seq: int) -> dict[str, Dots]:
+        """What is pending for others than `name`, with a message that is about to be sent to these, too."""
+        elsewhere = {other: dots for other, dots in self.pending.items() if other != name} if self.pending else {}
+        for sibling in siblings:
+            if sibling != name:
+                elsewhere[sibling] = {**self.pending.get(sibling, NO_DOTS), origin: seq}
+        return elsewhere
+
+    def closed_in(self, elsewhere: Pending, me: NodeId, unopened: Collection[str]) -> Pending:
+        """Of these, what nobody may fold: what its senders said so of, and own dots for peers that know of no link."""
+        if not self.closed and not unopened:
+            return NO_PENDING
+        closed = {name: dots for name, dots in self.closed.items() if name in elsewhere}
+        for name in unopened:
+            own = elsewhere.get(name, NO_DOTS).get(me)
+            if own is not None:
+                closed[name] = {**closed.get(name, NO_DOTS), me: own}
+        return closed
 
     def fold(self, count: int, may_fold: MayFold) -> int:
         """Let the horizon stand in for the oldest dots, at least `count` of them as far as there are that many.

@@ -1,4 +1,4 @@
-"""The ordering engine of one node: every rule of exact mode, as a pure state machine.
+"""The ordering engine of one node: every rule, in exact and in bounded mode, as a pure state machine.
 
 `(state, input, now) → (state, outputs)`: the caller gives the time, moves the frames and runs the handlers.
 No method blocks, and a method that raises has changed nothing.
@@ -14,19 +14,13 @@ from causal.ordering.context import CausalContext
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.frames import (
-    Hello,
-    ReceiverFrame,
-    Refusal,
-    SenderFrame,
-    Welcome,
-)
+from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
-from causal.ordering.stability import REPORTS_MAX, Stability
-from causal.ordering.stamp import NO_DOTS, NO_PENDING, Copy, Dots, Pending, Stamp, size_of
+from causal.ordering.stability import Stability
+from causal.ordering.stamp import NO_DOTS, Copy, Dots, Stamp, size_of
 from causal.ordering.validation import refusal_of, validate, validate_credit, validate_welcome
 from causal.ordering.verdict import Ordering
 
@@ -64,8 +58,6 @@ class Engine:
         self.settlement.inbound[me] = InboundLink.to_oneself(me)
         self._unopened = set(self.outbound) - {me.name}
         """Peers that have not known of their link from this node so far: dots for them may not be folded."""
-        self.folded = 0
-        """How many dots horizons stand in for."""
 
     # -- sending ---------------------------------------------------------------------------------------------
 
@@ -74,8 +66,7 @@ class Engine:
         if len(to) == 1 and to[0] in self.outbound:
             return tuple(to)
         names = tuple(dict.fromkeys(to))
-        unknown = [name for name in names if name not in self.outbound]
-        if unknown or not names:
+        if (unknown := [name for name in names if name not in self.outbound]) or not names:
             raise UnknownDestinationError(unknown, self.outbound)
         return names
 
@@ -88,13 +79,11 @@ class Engine:
         if urgent:
             messages_max, bytes_max = 2 * messages_max, 2 * bytes_max
         for name in destinations:
-            link = self.outbound[name]
-            count = len(link.outbox)
-            if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):
-                return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
+            if (full := self.outbound[name].obstacle(size, messages_max, bytes_max)) is not None:
+                return full
         if size_of(self.context.pending) + len(destinations) > self.config.dots_max:
             self._forget_settled()
-            self._fold(len(destinations))
+            self._fit(len(destinations))
             dots = size_of(self.context.pending) + len(destinations)
             if dots > self.config.dots_max:
                 return f"stamp would list {dots} dots, more than {self.config.dots_max}: waiting for settlements"
@@ -117,7 +106,7 @@ class Engine:
     def commit(self, destinations: tuple[str, ...], subject: str, payload: bytes, now_ms: int) -> tuple[Dot, Output]:
         """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`."""
         self._prune()
-        over = self._fold(len(destinations) - 1)
+        over = self._fit(len(destinations) - 1)
         timestamp = self.hlc.tick_int(now_ms)
         horizon, listed = self.context.horizon, destinations
         if over > 0 and len(destinations) > 1:  # not even the copies of this message itself can be listed
@@ -130,7 +119,7 @@ class Engine:
         for name in destinations:
             after = pending.get(name, NO_DOTS)
             elsewhere = self._elsewhere(name, listed, seq)
-            closed = self._closed(elsewhere) if self._unopened or self.context.closed else NO_PENDING
+            closed = self.context.closed_in(elsewhere, self.me, self._unopened)
             stamp = Stamp(self.outbound[name].last_sent, timestamp, after, elsewhere, clock, horizon, closed)
             copies.append((name, Copy(seq, stamp, subject, payload)))
         self._unsettled[seq] = len(destinations)
@@ -146,31 +135,11 @@ class Engine:
 
     def _elsewhere(self, name: str, destinations: tuple[str, ...], seq: int) -> dict[str, Dots]:
         """What others must settle before whatever this copy causes: the siblings of a multicast included."""
-        pending = self.context.pending
-        elsewhere = {other: dots for other, dots in pending.items() if other != name} if pending else {}
-        for sibling in destinations:
-            if sibling != name:
-                elsewhere[sibling] = {**pending.get(sibling, {}), self.me: seq}
-        return elsewhere
+        return self.context.elsewhere(name, destinations, self.me, seq)
 
-    def _closed(self, elsewhere: Pending) -> dict[str, Dots]:
-        """Of these, what nobody may fold: what its senders said so of, and own dots for peers that know of no link."""
-        closed = {name: dots for name, dots in self.context.closed.items() if name in elsewhere}
-        for name in self._unopened:
-            own = elsewhere.get(name, NO_DOTS).get(self.me)
-            if own is not None:
-                closed[name] = {**closed.get(name, NO_DOTS), self.me: own}
-        return closed
-
-    def _fold(self, more: int) -> int:
-        """Fold the oldest dots until `more` can be listed beside the rest; by how many dots it is still too many."""
-        pending = self.context.pending
-        over = (size_of(pending) if pending else 0) + more - self.config.dependencies_max
-        if over > 0 and pending:
-            folded = self.context.fold(over, lambda name, origin: origin != self.me or name not in self._unopened)
-            self.folded += folded
-            over -= folded
-        return over
+    def _fit(self, more: int) -> int:
+        """Fold what does not fit beside `more` dots into a stamp; by how many dots it is still too many."""
+        return self.context.fit(more, self.config.dependencies_max, self.me, self._unopened)
 
     def _prune(self) -> None:
         """Forget what is settled; what was kept last time stays pending until something more is known."""
@@ -290,8 +259,7 @@ class Engine:
         """Somebody dials. A later incarnation than the known one makes lost what the earlier never got across."""
         sender, output = hello.sender, Output()
         latest = self.settlement.latest.get(sender.name, 0)
-        refusal = refusal_of(hello, self.me, latest)
-        if refusal is not None:
+        if (refusal := refusal_of(hello, self.me, latest)) is not None:
             return refusal, output
         if sender.incarnation > latest:
             self._supersede(sender, output)
@@ -350,24 +318,7 @@ class Engine:
     def report(self, origin: NodeId, *, heartbeat: bool = False) -> ReceiverFrame | None:
         """The next frame for the stream from a sender; None if there is nothing to say."""
         link = self.settlement.inbound.get(origin)
-        if link is None or not link.connected:
-            return None
-        ask_past = link.question()
-        if not (heartbeat or ask_past or link.to_report or link.gaps or link.answers or link.lost or link.watch):
-            return None
-        link.asked = max(link.asked, ask_past)
-        frame = ReceiverFrame(
-            received=link.frames_received,
-            settled=tuple(link.to_report),
-            resend=tuple(link.gaps),
-            answers=tuple(dict.fromkeys(link.answers))[:REPORTS_MAX],
-            lost=tuple(dict.fromkeys(link.lost))[:REPORTS_MAX],
-            watch=dict(link.watch),
-            ask_past=ask_past,
-        )
-        for said in (link.to_report, link.gaps, link.answers, link.lost, link.watch):
-            said.clear()
-        return frame
+        return link.report(heartbeat=heartbeat) if link is not None and link.connected else None
 
     def hung_up(self, origin: NodeId) -> None:
         """The stream from a sender is gone."""
@@ -409,9 +360,8 @@ class Engine:
         arrival.started = True
         stamp = arrival.copy.stamp
         if stamp.elsewhere:
-            settlement = self.settlement
-            merge = self.context.merge
-            merge(stamp.elsewhere, settlement.is_settled, stamp.timestamp, stamp.closed, settlement.is_lost)
+            known = self.settlement
+            self.context.merge(stamp.elsewhere, known.is_settled, stamp.timestamp, stamp.closed, known.is_lost)
         if stamp.horizon:
             self.context.reach(stamp.horizon)
         if not arrival.passed:
@@ -435,10 +385,9 @@ class Engine:
         output = Output()
         self.stability.own(self.last_seq, now_ms)
         self._forget_settled()
-        after = self.config.garbage_after_ms
-        output.transmit, output.report = self.stability.questions(self.context, now_ms, after)
-        late = self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms)
-        self.delivery.advance(late, output)
+        asked = self.stability.questions(self.context, now_ms, self.config.garbage_after_ms)
+        output.transmit, output.report = asked
+        self.delivery.advance(self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms), output)
         return output
 
     @property

@@ -49,7 +49,7 @@ def test_compare_across_incarnations_says_not_after_instead_of_inventing() -> No
 
 
 def test_e10_timestamps_that_disagree_with_the_vector_clocks_change_no_comparison() -> None:
-    """A clock that was set back, and the hybrid clock of a node that did not notice: happened-before is the vectors'."""
+    """A clock that was set back, and the hybrid clock of a node that did not notice: the vectors decide."""
     first, second = message(A1, 1, {A1: 1}), message(B, 1, {A1: 1, B: 1}, timestamp=0)
     assert second.timestamp < first.timestamp
     assert (first.compare(second), second.compare(first)) == (Relation.BEFORE, Relation.AFTER)
