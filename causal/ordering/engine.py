@@ -204,11 +204,8 @@ class Engine:
         )
 
     def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
-        """A receiver's frame on the present stream.
-
-        Raises `ProtocolError` if it speaks of what was never sent and `ClockDriftError` if it asks about a time too
-        far ahead; then nothing of it was taken in.
-        """
+        """A receiver's frame on the present stream. Raises, with nothing taken in, `ProtocolError` if it speaks of what
+        was never sent, and `ClockDriftError` if it asks about a time too far ahead."""
         link = self.outbound[peer]
         output = Output()
         if not link.connected:

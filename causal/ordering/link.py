@@ -276,7 +276,7 @@ class InboundLink:
         return link
 
     def note_frame(self, number: int, past: int) -> None:
-        """A frame was taken in, with all that is in it. Its word on the past counts if no frame before it is missing."""
+        """A frame was taken in, with all that is in it. Its word on the past counts if none before it is missing."""
         self.frames_received = max(self.frames_received, number)
         if number == self.frames_in_turn + 1:
             self.frames_in_turn = number
