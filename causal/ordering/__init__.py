@@ -29,6 +29,11 @@ what other destinations must see before whatever this message causes (`elsewhere
 6. Once a dot is settled at its destination, contexts forget it: the origin by acknowledgement, the others by
    the origin's stable number, which travels the way the dots did. (`stability.py`)
 
+*Bounded stamps.* When a stamp would list more than `dependencies_max` dots, the oldest are folded into a *horizon*, a
+timestamp: whatever is addressed to the receiver and is not later precedes the message. The receiver waits until every
+link into it has been heard past the horizon (it asks those that are idle) and nothing older is left to settle. Order
+stays exact; a message may wait for what it does not follow. (`context.py`, `horizon.py`)
+
 *Restarts.* A node that starts without its state is a new incarnation. To a receiver that knows nothing, a sender
 states its *base*: up to which seq all is settled, and what is not and will come. From a sender that is a new
 incarnation, what the old one never got across is *lost*: whoever waits for it is released, with a verdict.

@@ -8,7 +8,16 @@ from heapq import nsmallest
 from typing import TypeVar
 
 from causal.ordering.dot import NodeId
-from causal.ordering.stamp import NO_DOTS, NO_PENDING, Dots, Pending, Seqs, joined_seqs, seqs_left, without_seqs
+from causal.ordering.stamp import (
+    NO_DOTS,
+    NO_PENDING,
+    Dots,
+    Pending,
+    Seqs,
+    joined_seqs,
+    seqs_left,
+    without_seqs,
+)
 
 N = TypeVar("N")
 

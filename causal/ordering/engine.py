@@ -1,4 +1,4 @@
-"""The ordering engine of one node: every rule of exact mode, as a pure state machine.
+"""The ordering engine of one node: every rule, in exact and in bounded mode, as a pure state machine.
 
 `(state, input, now) → (state, outputs)`: the caller gives the time, moves the frames and runs the handlers.
 No method blocks, and a method that raises has changed nothing.
@@ -21,7 +21,7 @@ from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
-from causal.ordering.stability import REPORTS_MAX, Stability
+from causal.ordering.stability import Stability
 from causal.ordering.stamp import size_of
 from causal.ordering.stamping import Stamping
 from causal.ordering.validation import validate, validate_credit
@@ -75,8 +75,7 @@ class Engine:
         if len(to) == 1 and to[0] in self.outbound:
             return tuple(to)
         names = tuple(dict.fromkeys(to))
-        unknown = [name for name in names if name not in self.outbound]
-        if unknown or not names:
+        if (unknown := [name for name in names if name not in self.outbound]) or not names:
             raise UnknownDestinationError(unknown, self.outbound)
         return names
 
@@ -91,10 +90,8 @@ class Engine:
         if urgent:
             messages_max, bytes_max = 2 * messages_max, 2 * bytes_max
         for name in destinations:
-            link = self.outbound[name]
-            count = len(link.outbox)
-            if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):
-                return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
+            if (full := self.outbound[name].obstacle(size, messages_max, bytes_max)) is not None:
+                return full
         context = self.contexts.staged(follows)
         if context.pending and size_of(context.pending) + len(destinations) > self.config.dots_max:
             self.contexts.prune(context)
@@ -209,11 +206,8 @@ class Engine:
         )
 
     def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
-        """A receiver's frame on the present stream.
-
-        Raises `ProtocolError` if it speaks of what was never sent and `ClockDriftError` if it asks about a time too
-        far ahead; then nothing of it was taken in.
-        """
+        """A receiver's frame on the present stream. Raises, with nothing taken in, `ProtocolError` if it speaks of what
+        was never sent, and `ClockDriftError` if it asks about a time too far ahead."""
         link = self.outbound[peer]
         output = Output()
         if not link.connected:
@@ -323,24 +317,7 @@ class Engine:
     def report(self, origin: NodeId, *, heartbeat: bool = False) -> ReceiverFrame | None:
         """The next frame for the stream from a sender; None if there is nothing to say."""
         link = self.settlement.inbound.get(origin)
-        if link is None or not link.connected:
-            return None
-        ask_past = link.question()
-        if not (heartbeat or ask_past or link.to_report or link.gaps or link.answers or link.lost or link.watch):
-            return None
-        link.asked = max(link.asked, ask_past)
-        frame = ReceiverFrame(
-            received=link.frames_received,
-            settled=tuple(link.to_report),
-            resend=tuple(link.gaps),
-            answers=tuple(dict.fromkeys(link.answers))[:REPORTS_MAX],
-            lost=tuple(dict.fromkeys(link.lost))[:REPORTS_MAX],
-            watch=dict(link.watch),
-            ask_past=ask_past,
-        )
-        for said in (link.to_report, link.gaps, link.answers, link.lost, link.watch):
-            said.clear()
-        return frame
+        return link.report(heartbeat=heartbeat) if link is not None and link.connected else None
 
     def hung_up(self, origin: NodeId) -> None:
         """The stream from a sender is gone."""

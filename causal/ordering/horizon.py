@@ -80,7 +80,7 @@ class Horizons:
         self._doubtful: list[InboundLink] = []
         """Links of senders that are gone, of which something may be lost that no verdict has told of."""
         self._doubted: dict[NodeId, int] = {}
-        """Origins that are gone → up to which seq a verdict has told that something may be lost; oldest first."""
+        """Origins that are gone → up to which seq a verdict has told that something may be lost."""
         self.complete = False
         """Whether the time is over in which senders of an earlier incarnation of this node may dial."""
         self._since_ms: int | None = None
@@ -97,16 +97,16 @@ class Horizons:
         return self._unsettled is not None
 
     def note(self, arrival: Arrival) -> None:
-        """A copy was received."""
-        if self._unsettled is not None:
-            self._unsettled.add(_place(arrival))
+        """A copy was received, while `in_use`."""
+        assert self._unsettled is not None
+        self._unsettled.add(_place(arrival))
 
     def passed(self, arrival: Arrival) -> None:
-        """Nobody has to wait for this copy any more."""
-        if self._unsettled is not None:
-            self._unsettled.discard(_place(arrival))
-            if not self._unsettled:
-                self._unsettled = None
+        """Nobody has to wait for this copy any more, while `in_use`."""
+        assert self._unsettled is not None
+        self._unsettled.discard(_place(arrival))
+        if not self._unsettled:
+            self._unsettled = None
 
     def last_before(self, arrival: Arrival) -> Arrival | None:
         """The latest of what was received and has to settle before this copy; None if there is nothing of the kind."""
@@ -186,27 +186,29 @@ class Horizons:
 
     def doubt(self, arrival: Arrival) -> None:
         """A copy is let go that may follow what a sender that is gone never got across. Nobody can name that, but a
-        handler must be told: for each count that a clock has of such a sender, and once where clocks cannot tell."""
+        handler must be told: for each count that a clock has of such a sender, and once where clocks cannot tell.
+        A verdict that names a loss has told of its sender."""
         if arrival.ordering is not Ordering.CAUSAL or arrival.finished:
             return  # no handler would hear of it in time
         clock = arrival.copy.stamp.clock
+        named = {dot.origin for dot in arrival.lost}
         for origin, count in (clock or {}).items():
-            if not self._settlement.is_gone(origin) or count <= self._doubted.get(origin, 0):
-                continue
-            link = self._settlement.inbound.get(origin)
-            if self._is_stable(origin, count) or (link is not None and self._has_all(link, clock)):
-                continue
-            arrival.unsure = True
-            self._doubted[origin] = count
-            if len(self._doubted) > DOUBTED_MAX:
-                del self._doubted[next(iter(self._doubted))]
-        if self._doubtful:
-            told = [
-                link for link in self._doubtful if link.heard < arrival.horizon and counted(clock, link.origin) is None
-            ]
-            if told:
+            if self._settlement.is_gone(origin) and count > self._doubted.get(origin, 0):
+                if origin not in named and self._is_told_of_all(origin, clock, count):
+                    continue
                 arrival.unsure = True
-                self._doubtful = [link for link in self._doubtful if link not in told]
+                self._doubted[origin] = count
+                if len(self._doubted) > DOUBTED_MAX:
+                    del self._doubted[next(iter(self._doubted))]
+        for link in list(self._doubtful):
+            if link.origin in named or (link.heard < arrival.horizon and counted(clock, link.origin) is None):
+                arrival.unsure = True
+                self._doubtful.remove(link)
+
+    def _is_told_of_all(self, origin: NodeId, clock: Clock | None, count: int) -> bool:
+        """Whether a sender that is gone has got across everything that the clock counts of it."""
+        link = self._settlement.inbound.get(origin)
+        return self._is_stable(origin, count) if link is None else self._has_all(link, clock)
 
     # -- what lets them go on: each returns copies that have to be looked at again ---------------------------------
 

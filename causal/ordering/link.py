@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from causal.clock.hybrid import TIMESTAMP_MAX
 from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.frames import Base, StableNumber, Welcome
+from causal.ordering.frames import Base, ReceiverFrame, StableNumber, Welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy, Stamp, size_of
 
 DIGESTS_MAX = 1024
 """How many settled messages of a link are remembered by digest, to tell a duplicate from a reused dot."""
+REPORTS_MAX = 1024
+"""Stable numbers, questions and answers in one frame; the rest goes with the next."""
 
 
 class OutboundLink:
@@ -55,10 +57,12 @@ class OutboundLink:
         self.asked_past = 0
         """The timestamp past which the receiver wants this link to be, on the present stream; 0: no question."""
 
-    @property
-    def opened(self) -> bool:
-        """Whether this incarnation of the receiver knows of this link (or did, if it has started anew since)."""
-        return self.incarnation is not None
+    def obstacle(self, size: int, messages_max: int, bytes_max: int) -> str | None:
+        """Why a payload of `size` bytes does not fit into the outbox, in words; one message always does."""
+        count = len(self.outbox)
+        if count and (count >= messages_max or self.outbox_bytes + size > bytes_max):
+            return f"outbox of {self.peer} is full ({count} unsettled, {self.outbox_bytes} bytes)"
+        return None
 
     def enqueue(self, copy: Copy) -> None:
         """Give a copy its place on the link."""
@@ -304,7 +308,7 @@ class InboundLink:
         return link
 
     def note_frame(self, number: int, past: int) -> None:
-        """A frame was taken in. What it says of the past is kept if none before it is missing."""
+        """A frame was taken in, with all that is in it. Its word on the past counts if none before it is missing."""
         self.frames_received = max(self.frames_received, number)
         if number == self.frames_in_turn + 1:
             self.frames_in_turn = number
@@ -327,6 +331,26 @@ class InboundLink:
             window_messages=window_messages,
             window_bytes=window_bytes,
         )
+
+    def report(self, *, heartbeat: bool) -> ReceiverFrame | None:
+        """The next frame for the stream; None if there is nothing to say."""
+        ask_past = self.question()
+        said = (self.to_report, self.gaps, self.answers, self.lost, self.watch)
+        if not (heartbeat or ask_past or any(said)):
+            return None
+        self.asked = max(self.asked, ask_past)
+        frame = ReceiverFrame(
+            received=self.frames_received,
+            settled=tuple(self.to_report),
+            resend=tuple(self.gaps),
+            answers=tuple(dict.fromkeys(self.answers))[:REPORTS_MAX],
+            lost=tuple(dict.fromkeys(self.lost))[:REPORTS_MAX],
+            watch=dict(self.watch),
+            ask_past=ask_past,
+        )
+        for each in said:
+            each.clear()
+        return frame
 
     def start_at(self, base: Base) -> None:
         """Take the starting point that the sender states."""

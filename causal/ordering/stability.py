@@ -16,12 +16,10 @@ from collections.abc import Iterable, Sequence
 from causal.ordering.context import CausalContext
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import StableNumber
-from causal.ordering.link import OutboundLink
+from causal.ordering.link import REPORTS_MAX, OutboundLink
 from causal.ordering.settlement import Settlement, join
 from causal.ordering.stamp import Copy, Dots, each
 
-REPORTS_MAX = 1024
-"""Stable numbers and questions in one frame; the rest goes with the next."""
 LAG_AFTER_MS = 1000
 """A destination whose oldest unsettled message is older than this is named as lagging in the stable number,
 instead of freezing it for all others."""

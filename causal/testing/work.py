@@ -192,7 +192,7 @@ class Work:
         if attempt == 1:
             self._figures.started(arrival)
             self._history.named(self._place, arrival.lost)
-            if arrival.unsure:
+            if arrival.unsure or arrival.lost:
                 self._history.doubted(self._place, number_of(arrival))
         thread = Thread(number_of(arrival) if self._scoped else None, context)
         self._history.started(

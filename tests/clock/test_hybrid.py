@@ -305,3 +305,23 @@ def test_hybrid_timestamp_layout_is_48_bits_of_milliseconds_then_16_of_counter()
 def test_hybrid_clock_shown_tells_its_state() -> None:
     text = "HybridClock(drift_max_ms=250, last=HybridTimestamp(milliseconds=7, counter=1))"
     assert repr(HybridClock(250, HybridTimestamp(7, 1))) == text
+
+
+def test_e3_clock_that_ran_eight_hours_ahead_and_was_mended_is_usable_at_once_and_never_goes_back() -> None:
+    clock = HybridClock(drift_max_ms=500)
+    eight_hours = 8 * 3_600_000
+    ahead = clock.tick(NOW + eight_hours)
+    after = [clock.tick(NOW + step) for step in range(3)]
+    assert [int(each) for each in after] == [int(ahead) + step for step in (1, 2, 3)]
+    assert clock.merge(HybridTimestamp(NOW + 100, 0), NOW) > after[-1], "others are taken in as ever"
+    assert clock.tick(NOW + eight_hours + 1) == HybridTimestamp(NOW + eight_hours + 1, 0)
+
+
+def test_e8_drift_of_zero_refuses_what_is_ahead_and_recovers_with_the_first_look_at_the_time() -> None:
+    """A virtual machine was stopped for a minute: it refuses its peers until its clock is right, and then none."""
+    clock = HybridClock(drift_max_ms=0)
+    clock.tick(NOW)
+    with pytest.raises(ClockDriftError):
+        clock.merge(HybridTimestamp(NOW + 60_000, 0), NOW)
+    for step in range(100):
+        assert clock.merge(HybridTimestamp(NOW + 60_000, step), NOW + 60_000).milliseconds == NOW + 60_000

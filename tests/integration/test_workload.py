@@ -105,6 +105,37 @@ async def test_workload_random_over_slow_and_cut_links_keeps_the_guarantee(
     assert said["deliveries"] == findings.starts
 
 
+@pytest.mark.parametrize("bound", [0, 4])
+async def test_workload_with_bounded_stamps_keeps_the_guarantee(
+    bound: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hardly a dot is named: horizons stand in for them. Nothing is out of order, and everything arrives."""
+    plan = Plan(seed=SEED, seconds=SECONDS / 2, rate=4.0)
+    async with Swarm(plan, tmp_path, dependencies_max=bound) as swarm:
+        swarm.begin()
+        async with asyncio.TaskGroup() as together:
+            together.create_task(swarm.pull_cables())
+            together.create_task(swarm.roots_sent())
+        statuses = await swarm.drained()
+        await swarm.contexts(lambda context: not context)
+        stderr = {name: program.stderr for name, program in swarm.programs.items()}
+    assert not any(stderr.values()), stderr
+    findings = judge(swarm.lives())
+    bounded = [status["bounded"] for status in statuses.values()]
+    figures = {name: sum(each[name] for each in bounded) for name in ("folded", "waits", "questions", "waiting")}
+    stamps = [status["stamps"] for status in statuses.values()]
+    size = sum(each["bytes"] for each in stamps) / sum(each["copies"] for each in stamps)
+    show(capsys, f"bounded at {bound}", findings.summary() | figures | {"stamp_bytes": round(size, 1)})
+    # A message may wait for what it does not follow (`over_5_ms` counts it): all else must hold.
+    assert findings.failures == {}
+    assert (findings.excused, findings.perished) == ([], [])
+    assert findings.starts == findings.copies
+    assert sum(status["counters"]["unsure"] for status in statuses.values()) == 0
+    assert figures["folded"] > findings.starts / 10
+    assert figures["waiting"] == 0
+    assert all(each["dependencies_max"] == bound for each in bounded)
+
+
 async def test_workload_without_ordering_is_refuted_by_both_oracles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

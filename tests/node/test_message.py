@@ -16,8 +16,8 @@ from tests.node.support import Collector, quick, until
 A1, A2, B, C = NodeId("A", 1), NodeId("A", 2), NodeId("B", 7), NodeId("C", 7)
 
 
-def message(origin: NodeId, seq: int, clock: dict[NodeId, int] | None) -> Message:
-    stamp = Stamp(previous=0, timestamp=1 << 16, after={}, elsewhere={}, clock=clock)
+def message(origin: NodeId, seq: int, clock: dict[NodeId, int] | None, timestamp: int = 1 << 16) -> Message:
+    stamp = Stamp(previous=0, timestamp=timestamp, after={}, elsewhere={}, clock=clock)
     arrival = Arrival(origin, Copy(seq, stamp, "s", b""), Ordering.CAUSAL, listed(stamp.after))
     return Message(arrival, None, {}, None, 0.0, 1)
 
@@ -46,6 +46,15 @@ def test_compare_across_incarnations_says_not_after_instead_of_inventing() -> No
     new, of_the_old = message(A2, 1, {A2: 1}), message(B, 1, {A1: 5, B: 1})
     assert new.compare(of_the_old) is Relation.CONCURRENT
     assert old.compare(of_the_old) is Relation.BEFORE
+
+
+def test_e10_timestamps_that_disagree_with_the_vector_clocks_change_no_comparison() -> None:
+    """A clock that was set back, and the hybrid clock of a node that did not notice: the vectors decide."""
+    first, second = message(A1, 1, {A1: 1}), message(B, 1, {A1: 1, B: 1}, timestamp=0)
+    assert second.timestamp < first.timestamp
+    assert (first.compare(second), second.compare(first)) == (Relation.BEFORE, Relation.AFTER)
+    other = message(C, 1, {C: 1}, timestamp=9 << 16)
+    assert first.compare(other) is Relation.CONCURRENT, "later by the time, and not by what happened"
 
 
 async def test_message_fields_are_those_of_the_send() -> None:

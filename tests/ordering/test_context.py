@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from causal.ordering import NodeId
 from causal.ordering.context import CausalContext, joined
+from causal.ordering.stamp import Seqs, without_seqs
 from tests.ordering.links import Net, quick, snapshot
 
 ORIGINS = [NodeId(name, incarnation) for name in ("S1", "S2") for incarnation in (1, 2)]
@@ -151,3 +152,124 @@ def test_stamp_taken_before_later_sends_and_deliveries_keeps_its_values() -> Non
     net.settle()
     assert snapshot(stamps) == before
     assert len(s3.handled) == 3
+
+
+# -- folding ---------------------------------------------------------------------------------------------------
+
+A, B, C = ORIGINS[0], ORIGINS[1], ORIGINS[2]
+
+
+def everything(destination: str, origin: NodeId) -> bool:
+    return True
+
+
+def aged(*entries: tuple[str, NodeId, Seqs, int]) -> CausalContext:
+    """A context that was told of these, each at its own time."""
+    context = CausalContext()
+    for destination, origin, seqs, timestamp in entries:
+        context.merge({destination: {origin: seqs}}, nothing, timestamp)
+    return context
+
+
+def test_fold_takes_the_oldest_dots_and_the_horizon_reaches_the_latest_of_them() -> None:
+    context = aged(("D", A, 1, 30), ("D", B, 1, 10), ("E", A, 1, 20))
+    assert context.fold(2, everything) == 2
+    assert (context.pending, context.horizon) == ({"D": {A: 1}}, 20)
+    assert context.fold(0, everything) == 0
+    assert context.fold(9, everything) == 1
+    assert (context.pending, context.ages, context.horizon) == ({}, {}, 30)
+
+
+def test_fold_leaves_closed_dots_and_those_that_may_not_be_folded() -> None:
+    context = aged(("D", A, 1, 10), ("E", A, 1, 11))
+    context.merge({"D": {B: frozenset({1, 2})}, "E": {B: 4}}, nothing, 12, {"D": {B: frozenset({2})}, "E": {B: 4}})
+    assert context.fold(9, lambda destination, origin: origin != A) == 1
+    assert context.pending == {"D": {A: 1, B: frozenset({2})}, "E": {A: 1, B: 4}}
+    assert (context.closed, context.horizon) == ({"D": {B: frozenset({2})}, "E": {B: 4}}, 12)
+    assert context.fold(1, everything) == 1, "what is closed is passed over, and no more is folded than asked for"
+    assert context.pending == {"D": {B: frozenset({2})}, "E": {A: 1, B: 4}}
+
+
+def test_fold_of_a_set_of_dots_takes_all_of_them_at_the_age_of_the_latest() -> None:
+    context = aged(("D", A, frozenset({1}), 10), ("D", A, frozenset({2}), 30), ("D", B, 1, 20))
+    assert context.fold(2, everything) == 3
+    assert context.horizon == 30
+
+
+def test_age_of_a_dot_is_the_earliest_time_of_whoever_told_of_it() -> None:
+    context = aged(("D", A, 1, 30), ("D", A, 1, 20), ("D", A, 1, 40))
+    assert context.ages == {"D": {A: 20}}
+    context.merge({"D": {A: 2}}, nothing, 25)
+    assert context.ages == {"D": {A: 25}}, "a later one of the chain"
+    context.merge({"D": {A: 1}}, nothing, 5)
+    assert context.ages == {"D": {A: 25}}, "an older one says nothing of that"
+
+
+closed_seqs = st.one_of(st.integers(1, 3), st.frozensets(st.integers(1, 3), min_size=1))
+
+
+def dots_in(seqs: Seqs | None) -> set[int]:
+    return set() if seqs is None else {seqs} if isinstance(seqs, int) else set(seqs)
+
+
+@quick
+@given(
+    told=st.lists(
+        st.tuples(st.frozensets(st.integers(1, 4), min_size=1), st.frozensets(st.integers(1, 4))),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_dot_is_closed_as_long_as_nobody_has_told_that_it_is_open(
+    told: list[tuple[frozenset[int], frozenset[int]]],
+) -> None:
+    context, opened, listed = CausalContext(), set[int](), set[int]()
+    for seqs, shut in told:
+        shut &= seqs
+        context.merge({"D": {A: seqs}}, nothing, 1, {"D": {A: shut}} if shut else {})
+        opened |= seqs - shut
+        listed |= seqs
+    assert dots_in(context.pending["D"][A]) == listed
+    assert dots_in(context.closed.get("D", {}).get(A)) == listed - opened
+
+
+@quick
+@given(told=st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=5))
+def test_chained_dot_is_closed_as_long_as_nobody_has_told_that_it_is_open(told: list[tuple[int, bool]]) -> None:
+    context = CausalContext()
+    for seq, shut in told:
+        context.merge({"D": {A: seq}}, nothing, 1, {"D": {A: seq}} if shut else {})
+    highest = max(seq for seq, _ in told)
+    closed = all(shut for seq, shut in told if seq == highest)
+    assert context.pending == {"D": {A: highest}}
+    assert context.closed == ({"D": {A: highest}} if closed else {})
+
+
+def test_closed_dots_go_with_those_that_are_settled_forgotten_or_carried_by_a_later_message() -> None:
+    context = CausalContext()
+    several: dict[str, dict[NodeId, Seqs]] = {to: {A: 1, B: frozenset({1, 2})} for to in ("D", "E", "F")}
+    context.merge(several, nothing, 1, several)
+    context.prune(lambda destination, origin, seq: destination == "D" and seq == 1)
+    context.forget("E", B, 2)
+    context.follow(["F"], C, 1, 2)
+    assert context.closed == {"D": {B: frozenset({2})}, "E": {A: 1, B: frozenset({1})}}
+    context.prune(lambda destination, origin, seq: True)
+    assert (context.closed, context.pending, context.ages) == ({}, {}, {})
+
+
+def test_lost_dots_are_replaced_by_the_horizon_and_settled_ones_are_not() -> None:
+    context = aged(("D", A, 1, 10), ("D", B, frozenset({1, 2}), 20), ("E", A, 1, 30))
+    context.prune(lambda destination, origin, seq: destination == "D" and seq == 1, lambda *_: False)
+    assert context.horizon == 0
+    context.prune(lambda destination, origin, seq: destination == "D", lambda *_: True)
+    assert (context.pending, context.horizon) == ({"E": {A: 1}}, 20)
+    context.forget("E", A, 1, lost=True)
+    assert (context.pending, context.horizon) == ({}, 30)
+    context.merge({"E": {A: 1, B: 2}}, lambda destination, origin, seq: origin == A, 50, {}, lambda *_: True)
+    assert (context.pending, context.horizon) == ({"E": {B: 2}}, 50)
+
+
+@quick
+@given(one=closed_seqs, other=st.none() | closed_seqs)
+def test_without_seqs_takes_the_same_dots_away(one: Seqs, other: Seqs | None) -> None:
+    assert dots_in(without_seqs(one, other)) == dots_in(one) - dots_in(other)
