@@ -16,6 +16,10 @@ class Run:
     def __init__(self) -> None:
         self.parts = {name: Distribution() for name in PARTS}
         self.total = Distribution()
+        self.dots = Distribution()
+        """Dots that a stamp lists."""
+        self.ideal = Distribution()
+        """Of a sample: bytes of dependencies that a sender with perfect knowledge would write."""
         self.waiting = Waiting()
         self.controls = self.control_bytes = 0
         self.acknowledgements = self.acknowledgement_bytes = 0
@@ -53,6 +57,8 @@ class Run:
         return {
             "copies": len(self.total),
             "bytes": {name: part.to_dict() for name, part in self.parts.items()} | {"total": self.total.to_dict()},
+            "dots": self.dots.to_dict(),
+            "ideal_dependencies": self.ideal.to_dict(),
             "drift": self.parts["ordering"].drift(),
             **self.waiting.to_dict(),
             "needless_share": self.needless / copies,

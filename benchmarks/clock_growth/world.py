@@ -25,12 +25,13 @@ from benchmarks.figures import BenchmarkError
 from causal.ordering import Arrival, NodeId, Output
 from causal.ordering.context import CausalContext
 from causal.ordering.frames import ReceiverFrame, SenderFrame, Welcome
+from causal.ordering.stamp import count_of, size_of
 from causal.wire.codec import ReceiverEncoder, SenderEncoder
 
 WARM_UP = 0.4
 """The share of the messages before anything counts."""
 SAMPLED = 20
-"""Services whose state is looked at, and, at most, ten times as many messages whose clocks are."""
+"""Services whose state is looked at; ten times as many messages are compared with what the oracle's sets say."""
 
 _START_MS = 1_790_000_000_000
 """The time at which runs begin, in ms since 1970: as large on the wire as a real one."""
@@ -63,10 +64,17 @@ class Service:
 
 
 class World:
-    """One run of one variant. `history` is written if given."""
+    """One run of one variant. `history` is written if given, `advance` told of each message."""
 
     def __init__(
-        self, plan: Plan, variant: Variant, handler_us: int, *, seed: int = 1, history: History | None = None
+        self,
+        plan: Plan,
+        variant: Variant,
+        handler_us: int,
+        *,
+        seed: int = 1,
+        history: History | None = None,
+        advance: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.plan = plan
         self.variant = variant
@@ -75,6 +83,7 @@ class World:
         self.now = 0
         self.oracle = Oracle(len(plan.names), process_scope=variant.scope == "process")
         self.history = history
+        self._advance = advance
         self._random = Random(f"world {seed}")
         self._due: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
@@ -150,16 +159,22 @@ class World:
                 self._delays[receiver, number] = delay
                 self._then[receiver, number] = then
             self._to_handle += len(planned.to)
+            self._advance(1)
+            sampled = number % max(1, self.plan.messages // (10 * SAMPLED)) == 0
             if self._counting:
                 self._measured.add(number)
+                if sampled:
+                    self.run.ideal.note(self.oracle.ideal(past))
             if self.history is not None:
-                self._note_send(service, past, planned)
+                self._note_send(service, planned)
+                if sampled:
+                    self.history.truth[number] = self.oracle.counts(past)
             self.oracle.sent(service.number, past, number, planned.to)
             to = [self.plan.names[receiver] for receiver in planned.to]
             _, output = send(service.engine, context, to, number.to_bytes(4), self._now_ms)
             self._take(service, output)
 
-    def _note_send(self, service: Service, past: Past, planned: Planned) -> None:
+    def _note_send(self, service: Service, planned: Planned) -> None:
         history, number = self.history, planned.number
         assert history is not None
         history.note(Kind.SEND, self.now, service.number, number)
@@ -167,8 +182,6 @@ class World:
         history.destinations[number] = planned.to
         if number in self._measured:
             history.measured.add(number)
-        if number % max(1, self.plan.messages // (10 * SAMPLED)) == 0:
-            history.truth[number] = self.oracle.counts(past)
 
     def _start(self, service: Service, arrival: Arrival, todo: deque[tuple[Output, int | None]]) -> None:
         number = _number(arrival)
@@ -246,19 +259,20 @@ class World:
             numbers = [int.from_bytes(copy.payload) for copy in frame.copies]
             delay *= max(self._delays.pop((stream.receiver.number, number)) for number in numbers)
             if self._measured.intersection(numbers):
-                self._measure(data, numbers)
+                self._measure(data, frame)
         elif self._counting and frame.base is None:
             self.run.control(len(data))
         stream.said_down = self.now
         stream.down_at = max(stream.down_at, self.now + int(delay))
         self._after(stream.down_at - self.now, self._arrive, stream, frame)
 
-    def _measure(self, data: bytes, numbers: list[int]) -> None:
-        frame, messages, _ = frame_parts(data)
-        for number, parts in zip(numbers, messages, strict=True):
-            if number in self._measured:
-                self.run.sent([one + other for one, other in zip(parts[:PAYLOAD], frame, strict=False)])
-            frame = [0] * PAYLOAD  # what messages share counts for the first of them
+    def _measure(self, data: bytes, frame: SenderFrame) -> None:
+        shared, messages, _ = frame_parts(data)
+        for copy, parts in zip(frame.copies, messages, strict=True):
+            if int.from_bytes(copy.payload) in self._measured:
+                self.run.sent([one + other for one, other in zip(parts[:PAYLOAD], shared, strict=False)])
+                self.run.dots.note(count_of(copy.stamp.after) + size_of(copy.stamp.elsewhere))
+            shared = [0] * PAYLOAD  # what messages share counts for the first of them
 
     def _arrive(self, stream: Stream, frame: SenderFrame) -> None:
         service = stream.receiver

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from causal.ordering import NodeId
 from causal.wire.intern import origin_of
 
-_LIMITS = ((1 << 7, 1), (1 << 8, 2), (1 << 16, 3), (1 << 32, 5))
+_LIMITS = ((1 << 8, 2), (1 << 16, 3), (1 << 32, 5))
 
 
 def number(value: int) -> int:
     """Bytes of a whole number from 0."""
+    if value < 128:
+        return 1
     for limit, size in _LIMITS:
         if value < limit:
             return size

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.clock_growth.algorithms.base import Algorithm, Encoding, Size
-from benchmarks.clock_growth.algorithms.costs import list_header, number as cost_of
+from benchmarks.clock_growth.algorithms.costs import list_header
+from benchmarks.clock_growth.algorithms.costs import number as cost_of
 from causal.ordering import NodeId
 
 Entries = list[tuple[int, int]]
@@ -32,7 +33,7 @@ class DifferentialClock(Algorithm):
     def send(self, service: int, number: int, to: tuple[int, ...]) -> list[tuple[Size, ...]]:
         own = self._clocks[service].get(service, 0) + 1
         self._raise(service, service, own, own)
-        sizes = []
+        sizes: list[tuple[Size, ...]] = []
         for receiver in to:
             entries = self._changed(service, receiver)
             self._carried[receiver, number] = entries

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.clock_growth.algorithms.base import Algorithm, Encoding, Size
-from benchmarks.clock_growth.algorithms.costs import definition, list_header, number as cost_of
+from benchmarks.clock_growth.algorithms.costs import definition, list_header
+from benchmarks.clock_growth.algorithms.costs import number as cost_of
 from benchmarks.clock_growth.algorithms.knowledge import InTransit
 from causal.ordering import NodeId
 

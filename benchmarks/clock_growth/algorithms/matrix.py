@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from benchmarks.clock_growth.algorithms.base import Algorithm, Encoding, Size
-from benchmarks.clock_growth.algorithms.costs import list_header, number as cost_of, others
+from benchmarks.clock_growth.algorithms.costs import list_header, others
+from benchmarks.clock_growth.algorithms.costs import number as cost_of
 from benchmarks.clock_growth.algorithms.knowledge import InTransit
 from causal.ordering import NodeId
 

@@ -6,18 +6,58 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.clock_growth.algorithms.base import Algorithm, Encoding, Size
-from benchmarks.clock_growth.algorithms.costs import list_header, number as cost_of, numbers, others
+from benchmarks.clock_growth.algorithms.costs import list_header, numbers, others
+from benchmarks.clock_growth.algorithms.costs import number as cost_of
 from benchmarks.clock_growth.algorithms.knowledge import InTransit
 from causal.ordering import NodeId
 
 Destinations = frozenset[int]
-Entries = Mapping[int, Destinations]
-"""Of one origin: its count at a send → the destinations about which that message is still worth telling. Never
-changed, only replaced, since logs and messages share them. The highest count stays even when nothing is left of it:
-it says that everything before it that is not listed is known to be delivered, or guaranteed to be."""
-Log = dict[int, Entries]
-
 NOBODY: Destinations = frozenset()
+
+
+class Entries:
+    """Of one origin: its count at a send → the destinations about which that message is still worth telling.
+
+    Never changed, only replaced, since logs and messages share them. The highest count stays even when nothing is left
+    of it: it says that everything before it that is not listed is known to be delivered, or guaranteed to be.
+    """
+
+    __slots__ = ("latest", "listed", "size", "targets")
+
+    def __init__(self, listed: Mapping[int, Destinations]) -> None:
+        self.latest = max(listed)
+        self.listed = {count: dests for count, dests in listed.items() if dests or count == self.latest}
+        self.targets = NOBODY.union(*self.listed.values())
+        """All destinations in it."""
+        each = (cost_of(count) + list_header(len(dests)) + numbers(dests) for count, dests in self.listed.items())
+        self.size = list_header(2 * len(self.listed)) + sum(each)
+        """Bytes, without the origin."""
+
+    def without(self, destinations: Destinations) -> Entries:
+        """Nothing of this is owed to those destinations any more."""
+        if self.targets.isdisjoint(destinations):
+            return self
+        return Entries({count: dests - destinations for count, dests in self.listed.items()})
+
+    def adding(self, count: int, destinations: Destinations) -> Entries:
+        """And one message more."""
+        return Entries({**self.listed, count: destinations})
+
+    def merged(self, told: Entries) -> Entries:
+        """What both lists hold: a message that one of them knows of and does not list is done with."""
+        if self is told or self.listed == told.listed:
+            return self
+        both: dict[int, Destinations] = {}
+        for count, destinations in self.listed.items():
+            if (other := told.listed.get(count)) is not None:
+                both[count] = destinations & other
+            elif count > told.latest:
+                both[count] = destinations
+        both.update((count, dests) for count, dests in told.listed.items() if count > self.latest)
+        return Entries(both)
+
+
+Log = dict[int, Entries]
 
 
 class Optimal(Algorithm):
@@ -42,89 +82,55 @@ class Optimal(Algorithm):
         log, destinations = self._logs[service], frozenset(to)
         carried: dict[int, Log] = {receiver: {} for receiver in to}
         for origin, entries in log.items():
-            if any(not dests.isdisjoint(destinations) for dests in entries.values()):
-                # What this message is told to wait for need not be told again: whoever follows it, follows that.
-                for receiver in to:
-                    spared = destinations - {receiver}
-                    carried[receiver][origin] = purged({t: dests - spared for t, dests in entries.items()})
-                log[origin] = purged({t: dests - destinations for t, dests in entries.items()})
-            else:
-                for receiver in to:
-                    carried[receiver][origin] = entries
+            if entries.targets.isdisjoint(destinations):
+                for log_carried in carried.values():
+                    log_carried[origin] = entries
+                continue
+            # What this message is told to wait for need not be told again: whoever follows it, follows that.
+            for receiver, log_carried in carried.items():
+                log_carried[origin] = entries.without(destinations - {receiver})
+            log[origin] = entries.without(destinations)
         sizes: list[tuple[Size, ...]] = []
-        for receiver in to:
-            told = sum(_bytes(origin, entries) for origin, entries in carried[receiver].items())
-            sizes.append((Size(cost_of(count) + others(to) + list_header(len(carried[receiver])) + told),))
-        log[service] = {**log.get(service, {}), count: destinations}
-        self._logs[service][service] = purged(log[service])
+        for told in carried.values():
+            listed = sum([cost_of(origin) + entries.size for origin, entries in told.items()])
+            sizes.append((Size(cost_of(count) + others(to) + list_header(len(told)) + listed),))
+        _add(log, service, count, destinations)
         self._transit.put(number, service, (count, destinations, carried), 2 * len(to))
         return sizes
 
     def requirements(self, service: int, number: int) -> Iterator[tuple[int, int]]:
         _, (_, _, carried) = self._transit.look(number)
         for origin, entries in carried[service].items():
-            for count, destinations in entries.items():
-                if service in destinations:
-                    yield origin, count
+            if service in entries.targets:
+                yield from ((origin, count) for count, dests in entries.listed.items() if service in dests)
 
     def start(self, service: int, number: int) -> None:
         origin, (count, destinations, carried) = self._transit.take(number)
-        told = {who: without(entries, service) for who, entries in carried[service].items()}
+        log, here = self._logs[service], frozenset((service,))
+        told = {who: entries.without(here) for who, entries in carried[service].items()}
         # The message itself stays owed to this service until its handler has ended.
-        told[origin] = purged({**told.get(origin, {}), count: destinations})
-        log = self._logs[service]
+        _add(told, origin, count, destinations)
         for who, entries in told.items():
             known = log.get(who)
-            log[who] = entries if known is None else merged(known, entries)
+            log[who] = entries if known is None else known.merged(entries)
 
     def settle(self, service: int, number: int) -> int:
         origin, (count, _, _) = self._transit.take(number)
         log = self._logs[service]
         entries = log[origin]
-        if service in entries.get(count, NOBODY):
-            log[origin] = purged({**entries, count: entries[count] - {service}})
+        if service in entries.listed.get(count, NOBODY):
+            log[origin] = entries.adding(count, entries.listed[count] - {service})
         progress = self.progress[service]
         progress[origin] = max(progress[origin], count)
         return origin
 
     def words(self, service: int) -> tuple[int, ...]:
-        log = self._logs[service]
-        entries = sum(1 + sum(1 + len(dests) for dests in entries.values()) for entries in log.values())
-        return (entries + self.services,)
+        listed = sum(
+            1 + sum(1 + len(dests) for dests in entries.listed.values()) for entries in self._logs[service].values()
+        )
+        return (listed + self.services,)
 
 
-def purged(entries: Entries) -> Entries:
-    """Without those that say nothing any more, but for the latest."""
-    latest = max(entries)
-    if all(dests or count == latest for count, dests in entries.items()):
-        return entries
-    return {count: dests for count, dests in entries.items() if dests or count == latest}
-
-
-def without(entries: Entries, destination: int) -> Entries:
-    """Nothing of this is owed to that destination any more."""
-    if not any(destination in dests for dests in entries.values()):
-        return entries
-    return purged({count: dests - {destination} for count, dests in entries.items()})
-
-
-def merged(known: Entries, told: Entries) -> Entries:
-    """What both of one origin's lists hold: a message that one of them knows of and does not list is done with."""
-    if known is told or known == told:
-        return known
-    latest_known, latest_told = max(known), max(told)
-    both: dict[int, Destinations] = {}
-    for count, destinations in known.items():
-        if (other := told.get(count)) is not None:
-            both[count] = destinations & other
-        elif count > latest_told:
-            both[count] = destinations
-    for count, destinations in told.items():
-        if count not in known and count > latest_known:
-            both[count] = destinations
-    return purged(both)
-
-
-def _bytes(origin: int, entries: Entries) -> int:
-    listed = sum(cost_of(count) + list_header(len(dests)) + numbers(dests) for count, dests in entries.items())
-    return cost_of(origin) + list_header(2 * len(entries)) + listed
+def _add(log: Log, origin: int, count: int, destinations: Destinations) -> None:
+    known = log.get(origin)
+    log[origin] = Entries({count: destinations}) if known is None else known.adding(count, destinations)
