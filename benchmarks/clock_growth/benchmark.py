@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.clock_growth.algorithms import ALGORITHMS
@@ -34,13 +35,17 @@ def run(
     """All cells. Raises `BenchmarkError` if something that is exact is not, or a message is never handled."""
     found: list[dict[str, Any]] = []
     for number, cell in enumerate(cells, 1):
-        where = f"clock growth: cell {number} of {len(cells)}, {title(cell)}"
-        found.append(_run_cell(cell, seed, lambda what, where=where: say(f"{where}: {what}"), advance))
+        found.append(_run_cell(cell, seed, partial(_say, say, f"{number} of {len(cells)}: {title(cell)}"), advance))
     return {"seed": seed, "delay_ms": DELAY_US / 1000, "cells": found, "targets": list(judged(found))}
 
 
+def _say(say: Say, where: str, what: str) -> None:
+    say(f"clock growth, cell {where}: {what}")
+
+
 def title(cell: Cell) -> str:
-    return f"{cell.services} services, {WORKLOADS[cell.workload].title}, rate {cell.rate:g}, handlers of {cell.handler_ms} ms"
+    what = f"{cell.services} services, {WORKLOADS[cell.workload].title}"
+    return f"{what}, rate {cell.rate:g}, handlers of {cell.handler_ms} ms"
 
 
 def _run_cell(cell: Cell, seed: int, say: Say, advance: Advance) -> dict[str, Any]:

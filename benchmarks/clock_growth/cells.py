@@ -19,12 +19,8 @@ MESSAGES_LEAST, MESSAGES_MOST = 4_000, 20_000
 `drift` says how far from steady a cell is."""
 
 GROWTH = ("process", "context", "bounded-64")
-HEARTBEATS = (
-    "process",
-    "process-50",
-    "process-5",
-    *(f"bounded-{most}{beat}" for most in (64, 16) for beat in ("", "-50", "-5")),
-)
+_BEATS = ("", "-50", "-5")
+HEARTBEATS = tuple(f"{name}{beat}" for name in ("process", "bounded-64", "bounded-16") for beat in _BEATS)
 BOUNDS = ("process", "bounded-64", "bounded-16", "bounded-0")
 SCOPES = ("process", "context")
 
@@ -49,13 +45,32 @@ class Cell:
         return len(self.variants) + 4 * self.algorithms
 
 
-def cell(services: int, workload: str = "graph", rate: float = 0.1, handler_ms: int = 0, **more: object) -> Cell:
-    """A cell with as many messages as it needs, of the variants that there are."""
-    wanted = int(COVERED_US / DELAY_US * rate * services)
-    messages = min(MESSAGES_MOST, max(MESSAGES_LEAST, wanted))
-    made = Cell(services=services, workload=workload, rate=rate, handler_ms=handler_ms, messages=messages)
-    made = replace(made, **more)  # type: ignore[arg-type]  # whatever fields a caller names
-    return replace(made, variants=tuple(name for name in made.variants if name in VARIANTS))
+def cell(
+    services: int,
+    workload: str = "graph",
+    rate: float = 0.1,
+    handler_ms: int = 0,
+    *,
+    messages: int | None = None,
+    variants: Sequence[str] = GROWTH,
+    algorithms: bool = True,
+) -> Cell:
+    """A cell with as many messages as it needs, of those variants that there are."""
+    covering = int(COVERED_US / DELAY_US * rate * services)
+    return Cell(
+        services=services,
+        workload=workload,
+        rate=rate,
+        handler_ms=handler_ms,
+        messages=messages or min(MESSAGES_MOST, max(MESSAGES_LEAST, covering)),
+        variants=tuple(name for name in variants if name in VARIANTS),
+        algorithms=algorithms,
+    )
+
+
+def ours(services: int, variants: Sequence[str] = GROWTH, *, rate: float = 0.1, handler_ms: int = 0) -> Cell:
+    """A cell of the production graph without those of the literature."""
+    return cell(services, "graph", rate, handler_ms, variants=variants, algorithms=False)
 
 
 def joined(cells: Iterable[Cell]) -> list[Cell]:
@@ -74,37 +89,32 @@ def joined(cells: Iterable[Cell]) -> list[Cell]:
 
 def whole() -> list[Cell]:
     """All that the figures need: some 20 minutes of one core."""
+    slow, fast = 0.1, 1.0
+    others = ("uniform", "trees", "multicast")
     return joined(
         (
-            *(cell(services, rate=rate) for rate in (0.1, 1.0) for services in SIZES),
+            *(cell(services, rate=rate) for rate in (slow, fast) for services in SIZES),
             cell(100, rate=0.3),
-            *(cell(services, workload, 0.3) for workload in ("uniform", "trees", "multicast") for services in (10, 100)),
-            *(cell(services, rate=rate, handler_ms=1, algorithms=False) for rate in (0.1, 1.0) for services in (10, 100)),
-            *(cell(1000, rate=rate, handler_ms=1, algorithms=False, variants=("context",)) for rate in (0.1, 1.0)),
-            *(cell(services, handler_ms=10, algorithms=False) for services in (10, 100)),
-            cell(10, rate=0.07, handler_ms=10, algorithms=False, variants=SCOPES),
-            cell(100, algorithms=False, variants=HEARTBEATS),
-            cell(40, rate=1.0, algorithms=False, variants=BOUNDS),
+            *(cell(services, workload, 0.3) for workload in others for services in (10, 100)),
+            *(ours(services, rate=rate, handler_ms=1) for rate in (slow, fast) for services in (10, 100)),
+            *(ours(1000, ("context",), rate=rate, handler_ms=1) for rate in (slow, fast)),
+            *(ours(services, handler_ms=10) for services in (10, 100)),
+            ours(10, SCOPES, rate=0.07, handler_ms=10),
+            ours(100, HEARTBEATS),
+            ours(40, BOUNDS, rate=fast),
         )
-    )  # fmt: skip
+    )
 
 
 def brief() -> list[Cell]:
     """A part of it, in a minute or two."""
-    return joined((*(cell(services) for services in (10, 100)), cell(100, algorithms=False, variants=HEARTBEATS)))
+    return joined((cell(10), cell(100), ours(100, HEARTBEATS)))
 
 
 def quick() -> list[Cell]:
     """Sizes that show that it works, in seconds."""
-    return [
-        cell(services, workload, 1.0, handler_ms, messages=300, variants=tuple(VARIANTS))
-        for services, workload, handler_ms in (
-            (3, "graph", 0),
-            (10, "graph", 1),
-            (10, "trees", 0),
-            (10, "multicast", 0),
-        )
-    ]
+    kinds = ((3, "graph", 0), (10, "graph", 1), (10, "trees", 0), (10, "multicast", 0))
+    return [cell(count, name, 1.0, handler, messages=300, variants=tuple(VARIANTS)) for count, name, handler in kinds]
 
 
 def chosen(

@@ -51,9 +51,9 @@ def _context(graph: Sequence[CELL]) -> Iterator[dict[str, Any]]:
         and cell["handler_ms"] in (0, 1)
     ]
     for cell in asked:
-        for figure, most in (("mean", ORDERING_MEAN), ("p99", ORDERING_P99)):
+        for figure, limit in (("mean", ORDERING_MEAN), ("p99", ORDERING_P99)):
             name = f"context scope, ordering bytes, {figure}: {_where(cell)}"
-            yield _judge(Target(name=name, at_most=most), _mean(cell, "context", figure=figure))
+            yield _judge(Target(name=name, at_most=limit), _mean(cell, "context", figure=figure))
     for rate in sorted({cell["rate"] for cell in asked}):
         same = sorted((cell for cell in asked if cell["rate"] == rate and not cell["handler_ms"]), key=_services)
         if len(same) > 1:
