@@ -36,8 +36,8 @@ VARIANTS = {
     variant.name: variant
     for variant in (
         PROCESS,
-        Variant(name="process-50", title="process scope, heartbeats of 50 ms", heartbeat_ms=50),
-        Variant(name="process-5", title="process scope, heartbeats of 5 ms", heartbeat_ms=5),
+        Variant(name="process-50", title="process, beats of 50 ms", heartbeat_ms=50),
+        Variant(name="process-5", title="process, beats of 5 ms", heartbeat_ms=5),
     )
 }
 
