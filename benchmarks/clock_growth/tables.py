@@ -52,15 +52,19 @@ def _row(result: dict[str, Any]) -> list[str]:
         *(_size(sizes[part]["mean"]) for part in ("clock", "origins", "reports")),
         *(_size(total[figure]) for figure in ("mean", "p99")),
         f"{100 * result['held_share']:.1f}" if orders else "",
-        *(f"{wait[figure]:.2f}" if orders else "" for figure in ("mean", "p99")),
+        *(_size(wait[figure]) if orders else "" for figure in ("mean", "p99")),
         *(f"{result[count]:.2f}" if ours else "" for count in ("controls", "acknowledgements")),
         _size(result["state_bytes"]["mean"] / 1000),
     ]
 
 
 def _size(value: float) -> str:
+    """Two digits or more, in few places."""
     if not value:
         return "·"
-    if value >= 100_000:
-        return f"{value / 1000:,.0f}k"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+    for least, unit, sign in ((1_000_000, 1_000_000, "M"), (10_000, 1_000, "k")):
+        if value >= least:
+            return f"{value / unit:.1f}{sign}"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
