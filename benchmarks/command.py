@@ -20,11 +20,12 @@ OK, SHORT, UNUSABLE = range(3)
 """Exit codes: as asked; a target is missed (only with `--strict`); the run says nothing."""
 
 
-def add_common(parser: ArgumentParser, *, rounds: int, only: str | None = None) -> None:
-    """`--only`, `--rounds`, `--quick`, `--json`, `--strict`."""
+def add_common(parser: ArgumentParser, *, rounds: int | None = None, only: str | None = None) -> None:
+    """`--only`, `--rounds` where there are any, `--quick`, `--json`, `--strict`."""
     if only is not None:
         parser.add_argument("--only", metavar="NAMES", help=f"some of them, with commas; {only}")
-    parser.add_argument("--rounds", type=int, default=None, help=f"how often each takes its turn ({rounds}; quick: 1)")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, help=f"how often each takes its turn ({rounds}; quick: 1)")
     parser.add_argument("--quick", action="store_true", help="smaller and fewer: to see that it works")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
@@ -52,7 +53,6 @@ def chosen(parser: ArgumentParser, only: str | None, known: Collection[str]) -> 
 def finish(name: str, given: Namespace, work: Callable[[Say], dict[str, Any]]) -> int:
     """Do the work, print what came of it under its name, and return the exit code."""
     from benchmarks.machine import describe
-    from benchmarks.tables import console, show
 
     errors = Console(stderr=True)
     machine = describe()
@@ -62,12 +62,18 @@ def finish(name: str, given: Namespace, work: Callable[[Say], dict[str, Any]]) -
     except BenchmarkError as error:
         errors.print(Text(f"void: {error}", style="red"), soft_wrap=True)
         return UNUSABLE
-    everything = {"machine": machine, name: found}
+    return conclude(name, given, {"machine": machine, name: found})
+
+
+def conclude(name: str, given: Namespace, everything: dict[str, Any]) -> int:
+    """Print what was found under that name, as JSON or as tables, and return the exit code."""
+    from benchmarks.tables import console, show
+
     if given.json:
         sys.stdout.write(json.dumps(everything, indent=2) + "\n")
     else:
         show(everything, console())
-    return exit_code([found], strict=given.strict)
+    return exit_code([everything[name]], strict=given.strict)
 
 
 def exit_code(parts: Collection[dict[str, Any]], *, strict: bool) -> int:

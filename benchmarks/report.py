@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks import holdback, imports, latency, parallelism, throughput
+from benchmarks.clock_growth import benchmark as clock_growth
+from benchmarks.clock_growth import cells
 from benchmarks.command import UNUSABLE, Say, add_common, chosen, exit_code
 from benchmarks.contenders import CONTENDERS
 from benchmarks.figures import BenchmarkError
@@ -25,7 +27,7 @@ from benchmarks.tables import console, show
 Part = Callable[[int | None, Say], dict[str, Any]]
 """(rounds, or None for the part's own number; what shows progress) → what was found."""
 
-_PARTS = ("throughput", "latency", "holdback", "parallelism", "imports")
+_PARTS = ("throughput", "latency", "holdback", "parallelism", "imports", "clock_growth")
 
 
 def whole() -> dict[str, Part]:
@@ -40,6 +42,8 @@ def whole() -> dict[str, Part]:
         "holdback": lambda rounds, say: holdback.run(holdback.SIZES, holdback.ORDERS, rounds=rounds or 2, say=say),
         "parallelism": lambda rounds, say: asyncio.run(parallelism.run(rounds=rounds or 3, say=say)),
         "imports": lambda rounds, say: imports.run(rounds=rounds or 9, say=say),
+        # A part of its cells: all of them take twenty minutes, see `python -m benchmarks.clock_growth`.
+        "clock_growth": lambda _, say: clock_growth.run(cells.brief(), say=say),
     }
 
 
@@ -55,6 +59,7 @@ def quick() -> dict[str, Part]:
         "holdback": lambda rounds, say: holdback.run((10_000,), holdback.ORDERS, rounds=rounds or 1, say=say),
         "parallelism": lambda rounds, say: asyncio.run(parallelism.run(rounds=rounds or 1, messages=20, say=say)),
         "imports": lambda rounds, say: imports.run(rounds=rounds or 3, say=say),
+        "clock_growth": lambda _, say: clock_growth.run(cells.quick(), say=say),
     }
 
 

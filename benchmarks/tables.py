@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.clock_growth import tables as clock_growth
+
 Found = dict[str, Any]
 
 
@@ -129,7 +131,7 @@ def _targets(targets: list[Found], console: Console) -> None:
     table = _table("Targets", "", "asked", "measured", "")
     for target in targets:
         least, most = target["at_least"], target["at_most"]
-        asked = f"≥ {least:g}" if least is not None else f"≤ {most:g}"
+        asked = " ".join(f"{sign} {limit:g}" for sign, limit in (("≥", least), ("≤", most)) if limit is not None)
         verdict = Text("met", style="green") if target["met"] else Text("missed", style="red")
         table.add_row(target["name"], asked, spread(target["measured"]), verdict)
     console.print(table)
@@ -142,4 +144,5 @@ _PARTS: dict[str, Callable[[Found, Console], None]] = {
     "holdback": _holdback,
     "parallelism": _parallelism,
     "imports": _imports,
+    "clock_growth": clock_growth.show,
 }

@@ -1,0 +1,144 @@
+"""Which cells a run consists of, and how many messages each gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.clock_growth.variants import VARIANTS
+from benchmarks.clock_growth.workload import DELAY_US
+
+SIZES = (3, 10, 30, 100, 300, 1000)
+RATES = (0.1, 0.3, 1.0)
+HANDLERS_MS = (0, 1, 10)
+
+COVERED_US = 150_000
+"""Virtual time that a cell should cover: the slowest answer takes 60 ms, and two fifths are for warming up."""
+MESSAGES_LEAST, MESSAGES_MOST = 4_000, 20_000
+"""Enough for a p99; and so few that 1,000 services take minutes. With those at rate 1 only 20 ms are covered then:
+`drift` says how far from steady a cell is."""
+
+GROWTH = ("process", "context", "bounded-64")
+_BEATS = ("", "-50", "-5")
+HEARTBEATS = tuple(f"{name}{beat}" for name in ("process", "bounded-64", "bounded-16") for beat in _BEATS)
+BOUNDS = ("process", "bounded-64", "bounded-16", "bounded-0")
+SCOPES = ("process", "context")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One number of services, workload, rate and handler time, and what is compared in it."""
+
+    services: int
+    workload: str = "graph"
+    rate: float = 0.1
+    """Messages per one-way delay and service."""
+    handler_ms: int = 0
+    messages: int
+    variants: tuple[str, ...] = GROWTH
+    algorithms: bool = True
+    """Whether those of the literature are run, too."""
+
+    @property
+    def runs(self) -> int:
+        """How often the plan is carried out or replayed, for a progress bar."""
+        return len(self.variants) + 4 * self.algorithms
+
+
+def cell(
+    services: int,
+    workload: str = "graph",
+    rate: float = 0.1,
+    handler_ms: int = 0,
+    *,
+    messages: int | None = None,
+    variants: Sequence[str] = GROWTH,
+    algorithms: bool = True,
+) -> Cell:
+    """A cell with as many messages as it needs, of those variants that there are."""
+    covering = int(COVERED_US / DELAY_US * rate * services)
+    return Cell(
+        services=services,
+        workload=workload,
+        rate=rate,
+        handler_ms=handler_ms,
+        messages=messages or min(MESSAGES_MOST, max(MESSAGES_LEAST, covering)),
+        variants=tuple(name for name in variants if name in VARIANTS),
+        algorithms=algorithms,
+    )
+
+
+def ours(services: int, variants: Sequence[str] = GROWTH, *, rate: float = 0.1, handler_ms: int = 0) -> Cell:
+    """A cell of the production graph without those of the literature."""
+    return cell(services, "graph", rate, handler_ms, variants=variants, algorithms=False)
+
+
+def joined(cells: Iterable[Cell]) -> list[Cell]:
+    """Cells that differ only in what is compared, as one."""
+    found: dict[tuple[int, str, float, int], Cell] = {}
+    for each in cells:
+        key = (each.services, each.workload, each.rate, each.handler_ms)
+        known = found.get(key, each)
+        found[key] = replace(
+            known,
+            variants=tuple(dict.fromkeys((*known.variants, *each.variants))),
+            algorithms=known.algorithms or each.algorithms,
+        )
+    return [each for each in found.values() if each.variants or each.algorithms]
+
+
+def whole() -> list[Cell]:
+    """All that the figures need: some 20 minutes of one core."""
+    slow, fast = 0.1, 1.0
+    others = ("uniform", "trees", "multicast")
+    return joined(
+        (
+            *(cell(services, rate=rate) for rate in (slow, fast) for services in SIZES),
+            cell(100, rate=0.3),
+            *(cell(services, workload, 0.3) for workload in others for services in (10, 100)),
+            *(ours(services, rate=rate, handler_ms=1) for rate in (slow, fast) for services in (10, 100)),
+            *(ours(1000, ("context",), rate=rate, handler_ms=1) for rate in (slow, fast)),
+            *(ours(services, handler_ms=10) for services in (10, 100)),
+            ours(10, SCOPES, rate=0.07, handler_ms=10),
+            ours(100, HEARTBEATS),
+            ours(40, BOUNDS, rate=fast),
+        )
+    )
+
+
+def brief() -> list[Cell]:
+    """A part of it, in a minute or two."""
+    return joined((cell(10), cell(100), ours(100, HEARTBEATS)))
+
+
+def quick() -> list[Cell]:
+    """Sizes that show that it works, in seconds."""
+    kinds = ((3, "graph", 0), (10, "graph", 1), (10, "trees", 0), (10, "multicast", 0))
+    return [cell(count, name, 1.0, handler, messages=300, variants=tuple(VARIANTS)) for count, name, handler in kinds]
+
+
+def chosen(
+    services: Sequence[int], workloads: Sequence[str], rates: Sequence[float], handlers_ms: Sequence[int]
+) -> list[Cell]:
+    """Each combination, with all variants but those that only differ in heartbeats."""
+    names = tuple(name for name, variant in VARIANTS.items() if not variant.heartbeat_ms)
+    return [
+        cell(count, workload, rate, handler_ms, variants=names)
+        for workload in workloads
+        for rate in rates
+        for handler_ms in handlers_ms
+        for count in services
+    ]
+
+
+def only(cells: Iterable[Cell], variants: Sequence[str], *, algorithms: bool, messages: int | None) -> list[Cell]:
+    """The same cells, with less compared in them, or of another length."""
+    return [
+        replace(
+            each,
+            variants=tuple(name for name in each.variants if name in variants),
+            algorithms=each.algorithms and algorithms,
+            messages=messages or each.messages,
+        )
+        for each in cells
+    ]
