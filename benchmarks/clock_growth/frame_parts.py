@@ -17,22 +17,25 @@ ORDERING, CLOCK, ORIGINS, REPORTS, FRAMING, PAYLOAD = range(6)
 
 PARTS = ("ordering", "clock", "origins", "reports", "framing")
 """*ordering*: after, elsewhere, previous, HLC, horizon, and what may not be folded. *clock*: the vector clock.
-*origins*: definitions of the names of origins and destinations, once in a stream. *reports*: stable numbers and
-questions. *framing*: the number of the message, its subject, and the headers of rows and frames."""
+*origins*: definitions of the names of origins and destinations, once in a stream. *reports*: stable numbers,
+questions, and how far the link has come. *framing*: the number of the message, its subject, and the headers of columns
+and frames."""
 
-ROW = {
-    "seq": FRAMING,
+COLUMNS = {
+    "clocks": CLOCK,
+    "seqs": FRAMING,
     "previous": ORDERING,
-    "timestamp": ORDERING,
+    "base": ORDERING,
+    "clock": CLOCK,
+    "subjects": FRAMING,
+    "payloads": PAYLOAD,
+    "ticks": ORDERING,
     "after": ORDERING,
     "elsewhere": ORDERING,
-    "clock": CLOCK,
-    "subject": FRAMING,
-    "payload": PAYLOAD,
-    "horizon": ORDERING,
+    "horizons": ORDERING,
     "closed": ORDERING,
 }
-"""The elements of a row, in their order (frames.proto, section 5)."""
+"""The columns of a frame's messages, in their order (frames.proto, section 5)."""
 
 FIELDS = {
     "number": FRAMING,
@@ -42,10 +45,11 @@ FIELDS = {
     "base": FRAMING,
     "stable": REPORTS,
     "questions": REPORTS,
+    "past": REPORTS,
 }
-"""The fields of a frame beside its rows."""
+"""The fields of a frame beside its columns."""
 
-_ROW_PARTS = tuple(ROW.values())
+_COLUMN_PARTS = tuple(COLUMNS.values())
 _encode = Encoder().encode
 _decode = Decoder().decode
 
@@ -56,7 +60,7 @@ class FrameParts(NamedTuple):
     frame: list[int]
     """By part, of what the messages in the frame share, or of a frame without messages."""
     messages: list[list[int]]
-    """By part, of each message's row; the last one is the payload."""
+    """By part, of each message's entries in the columns; the last one is the payload."""
     total: int
 
     @property
@@ -69,15 +73,12 @@ def frame_parts(data: bytes) -> FrameParts:
     """The parts of a `SenderToReceiver` frame. Raises `KeyError` or `ValueError` if it has something unknown."""
     frame = pb.SenderToReceiver.FromString(data).frame
     shared = [0] * 6
-    messages = _rows(frame.copies) if frame.copies else []
-    size = len(data)
+    messages = _messages(frame.copies, shared) if frame.copies else []
     for field, _ in frame.ListFields():
         if field.name != "copies":
-            bytes_of_field = _size_of_field(frame, field.name)
-            shared[FIELDS[field.name]] += bytes_of_field
-            size -= bytes_of_field
-    # What is left: the tags and lengths of the frame and of its rows.
-    shared[FRAMING] += size - sum(sum(parts) for parts in messages)
+            shared[FIELDS[field.name]] += _size_of_field(frame, field.name)
+    # What is left: the tags and lengths of the frame and of its columns.
+    shared[FRAMING] += len(data) - sum(shared) - sum(sum(parts) for parts in messages)
     return FrameParts(shared, messages, len(data))
 
 
@@ -87,15 +88,20 @@ def _size_of_field(frame: Message, name: str) -> int:
     return before - frame.ByteSize()
 
 
-def _rows(data: bytes) -> list[list[int]]:
-    messages = []
-    for row in _decode(data):
-        parts = [0] * 6
-        for place, element in zip(_ROW_PARTS, row, strict=True):
-            if place == PAYLOAD:
-                parts[PAYLOAD] += len(element)
-                parts[FRAMING] += len(_encode(element)) - len(element)
+def _messages(data: bytes, shared: list[int]) -> list[list[int]]:
+    """By part, what each message has in the columns; what it has in common with others is added to `shared`."""
+    columns = _decode(data)
+    if len(columns) > len(_COLUMN_PARTS):
+        raise ValueError(f"{len(columns)} columns, and only {len(_COLUMN_PARTS)} are known")
+    messages = [[0] * 6 for _ in columns[1]]
+    for part, column in zip(_COLUMN_PARTS, columns, strict=False):  # any number may be left out at the end
+        entries = column if isinstance(column, list) else [column]
+        own = len(entries) == len(messages)
+        for message, entry in zip(messages if own else [shared] * len(entries), entries, strict=True):
+            size = len(_encode(entry))
+            if part == PAYLOAD:
+                message[PAYLOAD] += len(entry)
+                message[FRAMING] += size - len(entry)
             else:
-                parts[place] += len(_encode(element))
-        messages.append(parts)
+                message[part] += size
     return messages

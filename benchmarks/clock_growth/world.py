@@ -58,7 +58,7 @@ class Service:
     def __init__(self, number: int, me: NodeId, variant: Variant, peers: list[str]) -> None:
         self.number = number
         self.me = me
-        self.engine = make_engine(variant, me, peers)
+        self.engine = make_engine(variant, me, peers, _START_MS)
         self.outbound: dict[str, Stream] = {}
         self.inbound: dict[NodeId, Stream] = {}
 
@@ -140,7 +140,7 @@ class World:
             delay = DELAY_US * (SLOW_TIMES if (one, other) in self.plan.slow else 1)
             stream = sender.outbound[receiver.me.name] = receiver.inbound[sender.me] = Stream(sender, receiver, delay)
             hello = sender.engine.hello(receiver.me.name)
-            welcome, _ = receiver.engine.greeted(hello)
+            welcome, _ = receiver.engine.greeted(hello, self._now_ms)
             assert isinstance(welcome, Welcome)
             stream.down.encode(hello)
             stream.up.encode(welcome)
@@ -296,7 +296,7 @@ class World:
 
     def _reported(self, stream: Stream, frame: ReceiverFrame) -> None:
         service = stream.sender
-        self._take(service, service.engine.reported(stream.receiver.me.name, frame))
+        self._take(service, service.engine.reported(stream.receiver.me.name, frame, self._now_ms))
 
     # -- time --------------------------------------------------------------------------------------------------
 
