@@ -395,23 +395,6 @@ def believes_a_past_behind_a_lost_frame() -> Iterator[None]:
 
 
 @mutant
-def forgets_what_a_lost_dot_stood_for() -> Iterator[None]:
-    with (
-        patch.object(Settlement, "is_lost", lambda self, *_: False),
-        patch.object(CausalContext, "forget", forget_only),
-    ):
-        yield
-
-
-true_forget = CausalContext.forget
-
-
-def forget_only(self: CausalContext, destination: str, origin: NodeId, seq: int, *, lost: bool = False) -> None:
-    """A lost dot is forgotten like one that is settled."""
-    true_forget(self, destination, origin, seq)
-
-
-@mutant
 def knows_all_links_from_the_start() -> Iterator[None]:
     with patch.object(Horizons, "_unmet", lambda self, clock: None):
         yield

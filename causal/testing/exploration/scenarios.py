@@ -99,9 +99,9 @@ QUICK = (
     Scenario(name="boomerang", messages=BOOMERANG, repeated=1, failures=1, states=3_272),
     Scenario(name="fan", messages=FAN, repeated=1, states=57_612),
     Scenario(name="credit", messages=FAN, repeated=1, frame_messages=1, window_messages=1, states=32_959),
-    Scenario(name="cold", messages=TRIANGLE, cold=True, states=8_264),
-    Scenario(name="beaten", messages=TRIANGLE, beats=2, states=288_652),
-    Scenario(name="lagging", messages=SIBLINGS, pauses=1, beats=1, states=70_222),
+    Scenario(name="cold", messages=TRIANGLE, cold=True, states=10_286),
+    Scenario(name="beaten", messages=TRIANGLE, beats=2, states=290_380),
+    Scenario(name="lagging", messages=SIBLINGS, pauses=1, beats=1, states=79_340),
     Scenario(
         name="none",
         messages=(*TRIANGLE[:2], Message("S2", ("S3",), 1, "none"), Message("S2", ("S3",), 1)),
@@ -110,7 +110,7 @@ QUICK = (
     ),
     Scenario(name="dropped", messages=(*TRIANGLE, Message("S2", ("S3",), 1)), dropped=1, states=5_365),
     Scenario(name="self", messages=(Message("S1", ("S1", "S2")), Message("S1", ("S1", "S2"), 0)), torn=1, states=2_383),
-    Scenario(name="crash", messages=TRIANGLE, crashes=1, crashing=("S1",), states=0),
+    Scenario(name="crash", messages=TRIANGLE, crashes=1, crashing=("S1",), states=80_114),
     Scenario(name="bounded", messages=TRIANGLE, dependencies_max=0, repeated=1, states=39_492),
     Scenario(name="bounded-siblings", messages=SIBLINGS, dependencies_max=0, repeated=1, states=24_613),
 )
