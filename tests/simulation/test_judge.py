@@ -183,8 +183,8 @@ def test_invariants_notice_a_mapping_that_a_stamp_shares_and_somebody_changed() 
     dots = engine.context.pending["S2"]
     assert isinstance(dots, dict)
     dots[S2] = 7
-    assert [text.partition(": ")[2][:45] for text in invariants.broken()] == [
-        "a mapping of the context was changed in place"
+    assert "a mapping of the context was changed in place" in [
+        text.partition(": ")[2][:45] for text in invariants.broken()
     ]
 
 

@@ -2,7 +2,8 @@
 
 Left out, because nothing that an engine does from here on can depend on it:
 
-- counters of timestamps: exact mode compares no two of them (their milliseconds decide what lags, and stay);
+- timestamps, but for the milliseconds of messages, which decide what lags: exact mode compares no two of them. A
+  scenario in which horizons do (with a bound of dots, or with losses) is `timed`, and there they all stay;
 - how often settlement has changed: all that is asked is whether it has since a context was last pruned;
 - the order of mappings and sets, which decides only what goes first when one of them is full (1,024 entries
   and more; an outbox is always in the order of `seq`).
@@ -14,7 +15,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
+
+from sortedcontainers import SortedList
 
 from causal.clock import HybridClock
 from causal.ordering.context import CausalContext
@@ -22,6 +27,8 @@ from causal.ordering.counts import SendCounts, SharedClock
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
+from causal.ordering.frames import SenderFrame
+from causal.ordering.horizon import Horizons
 from causal.ordering.link import InboundLink
 from causal.ordering.settlement import Settlement
 from causal.ordering.stability import Stability
@@ -35,17 +42,37 @@ LEFT_OUT: dict[type, frozenset[str]] = {
     Stability: frozenset({"_settlement", "_outbound", "_me"}),
     # What is remembered to save work: `_subject` with its `_ordering`, `_merged`, `_shared`.
     Delivery: frozenset({"settlement", "_ordering_of", "_subject", "_ordering"}),
+    # How often something happened decides nothing; a set that is kept sorted says no more than the links.
+    Horizons: frozenset({"_settlement", "waits", "asked"}),
     SendCounts: frozenset({"_entries_max", "_me", "_merged", "_shared"}),
     # Decides only when bytes are counted anew.
     InboundLink: frozenset({"bytes_most"}),
 }
 
-NAMES: dict[tuple[type, tuple[str, ...]], list[str]] = {}
+TIMES: dict[type, frozenset[str]] = {
+    CausalContext: frozenset({"ages"}),
+    InboundLink: frozenset({"heard", "skew_ms"}),
+    SenderFrame: frozenset({"past"}),
+}
+"""Timestamps: left out where nothing compares them."""
+
+NAMES: dict[tuple[type, tuple[str, ...], bool], list[str]] = {}
 """What `names_of` has found."""
+
+_timed: ContextVar[bool] = ContextVar("timed", default=False)
+
+
+def canonical_of(value: Any, *, timed: bool) -> Hashable:
+    """A hashable value that is equal for two states if they are the same; `timed`: also by their timestamps."""
+    token = _timed.set(timed)
+    try:
+        return canonical(value)
+    finally:
+        _timed.reset(token)
 
 
 def canonical(value: Any) -> Hashable:
-    """A hashable value that is equal for two states if they are the same."""
+    """The same for a part of such a state."""
     kind = type(value)
     form = FORMS.get(kind)
     if form is not None:
@@ -64,15 +91,17 @@ def vars_of(value: object) -> Iterable[str]:
 
 def names_of(kind: type, own: tuple[str, ...]) -> list[str]:
     """The attributes that count, in an order that does not depend on when they were set."""
-    names = NAMES.get((kind, own))
+    timed = _timed.get()
+    names = NAMES.get((kind, own, timed))
     if names is None:
-        names = NAMES[kind, own] = _names_of(kind, own)
+        names = NAMES[kind, own, timed] = _names_of(kind, own, timed)
     return names
 
 
-def _names_of(kind: type, own: tuple[str, ...]) -> list[str]:
+def _names_of(kind: type, own: tuple[str, ...], timed: bool) -> list[str]:
     slots = [name for each in kind.__mro__ for name in getattr(each, "__slots__", ())]
-    return sorted({*slots, *own} - LEFT_OUT.get(kind, frozenset()))
+    times = frozenset[str]() if timed else TIMES.get(kind, frozenset())
+    return sorted({*slots, *own} - LEFT_OUT.get(kind, frozenset()) - times)
 
 
 def _itself(value: Any) -> Hashable:
@@ -94,17 +123,20 @@ def _set(value: Iterable[Any]) -> Hashable:
 def _stamp(value: Stamp) -> Hashable:
     return (
         value.previous,
-        value.timestamp >> 16,
+        value.timestamp if _timed.get() else value.timestamp >> 16,
         canonical(value.after),
         canonical(value.elsewhere),
         canonical(value.clock),
+        value.horizon,
+        canonical(value.closed),
     )
 
 
 def _engine(value: Engine) -> Hashable:
     pruned = value.context.pruned_at == value.settlement.changes
     parts = [getattr(value, name) for name in names_of(Engine, tuple(vars(value)))]
-    return (pruned, canonical(value.context), canonical(value.settlement), *map(canonical, parts))
+    hlc = value.hlc.last_int if _timed.get() else 0
+    return (pruned, hlc, canonical(value.context), canonical(value.settlement), *map(canonical, parts))
 
 
 FORMS: dict[type, Callable[[Any], Hashable]] = {
@@ -118,8 +150,8 @@ FORMS: dict[type, Callable[[Any], Hashable]] = {
 
 GENERAL_FORMS: tuple[tuple[tuple[type, ...], Callable[[Any], Hashable]], ...] = (
     ((int, str, bytes, type(None)), _itself),
-    ((tuple, list, deque), _sequence),
-    ((dict,), _mapping),
+    ((tuple, list, deque, SortedList), _sequence),
+    ((dict, MappingProxyType), _mapping),
     ((set, frozenset), _set),
 )
 """Of a type met for the first time, by what it is derived from."""

@@ -12,7 +12,7 @@ from causal.ordering.frames import Hello, ReceiverFrame, ReceiverToSender, Sende
 from causal.ordering.holdback import Arrival
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.stamp import dots_of
-from causal.testing.exploration.canonical import canonical
+from causal.testing.exploration.canonical import canonical_of
 from causal.testing.exploration.judge import Event
 from causal.testing.exploration.scenarios import Scenario, ordering_of
 from causal.testing.invariants import Invariants
@@ -58,7 +58,9 @@ class Site:
             frame_messages=scenario.frame_messages,
             window_messages=scenario.window_messages,
             garbage_after_ms=PAUSE_MS - 500,
+            dependencies_max=scenario.dependencies_max,
         )
+        self.timed = scenario.timed
         self.engine = Engine(NodeId(name, incarnation), peers, ordering_of, config)
         self.ready: dict[int, Arrival] = {}
         self.running: dict[int, Arrival] = {}
@@ -76,7 +78,7 @@ class Site:
     def key(self) -> Hashable:
         """Equal for two sites that go on alike."""
         return (
-            canonical(self.engine),
+            canonical_of(self.engine, timed=self.timed),
             frozenset(self.ready),
             frozenset(self.running),
             frozenset(self.sent),

@@ -7,12 +7,14 @@ taken once: a step repeats what the engine did when it was given that input in t
 
 from __future__ import annotations
 
+import copyreg
 import pickle
 from collections.abc import Hashable, Iterator
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from causal.ordering.frames import Hello, Welcome
-from causal.testing.exploration.canonical import canonical
+from causal.testing.exploration.canonical import canonical_of
 from causal.testing.exploration.judge import Event, Judge
 from causal.testing.exploration.scenarios import Scenario
 from causal.testing.exploration.site import DOWN, PAUSE_MS, UP, Input, Parcel, Site
@@ -24,6 +26,13 @@ FAULTS = ("repeated", "torn", "dropped", "failures", "beats", "pauses", "crashes
 MASK = 15
 SHIFTS = {fault: 4 * at for at, fault in enumerate(FAULTS)}
 """Where in the packed number the count of each kind of fault stands."""
+
+
+def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(mapping)
+
+
+copyreg.pickle(MappingProxyType, lambda mapping: (_read_only, (dict(mapping),)))  # the empty mappings of stamps
 
 
 class Line(NamedTuple):
@@ -336,7 +345,7 @@ class World:
         return self._convicting is None or violation.partition(":")[0] in self._convicting
 
     def _parcel_id(self, parcel: Parcel) -> int:
-        key = (parcel.by, canonical(parcel.frame))
+        key = (parcel.by, canonical_of(parcel.frame, timed=self.scenario.timed))
         number = self._parcel_ids.get(key)
         if number is None:
             number = self._parcel_ids[key] = len(self._parcels)

@@ -15,7 +15,6 @@ from causal.ordering.engine import Engine
 from causal.ordering.frames import SenderFrame
 from causal.ordering.horizon import Horizons
 from causal.ordering.link import InboundLink, OutboundLink
-from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Clock
 from tests.simulation.mutants.registry import mutant
 
@@ -97,23 +96,6 @@ def believes_a_past_behind_a_lost_frame() -> Iterator[None]:
 
     with patch.object(InboundLink, "note_frame", note_frame):
         yield
-
-
-@mutant
-def forgets_what_a_lost_dot_stood_for() -> Iterator[None]:
-    with (
-        patch.object(Settlement, "is_lost", lambda self, *_: False),
-        patch.object(CausalContext, "forget", forget_only),
-    ):
-        yield
-
-
-true_forget = CausalContext.forget
-
-
-def forget_only(self: CausalContext, destination: str, origin: NodeId, seq: int, *, lost: bool = False) -> None:
-    """A lost dot is forgotten like one that is settled."""
-    true_forget(self, destination, origin, seq)
 
 
 @mutant
