@@ -440,14 +440,3 @@ def a_message_named_is_followed_without_what_it_follows() -> Iterator[None]:
 
     with patch.object(Contexts, "_follow", follow):
         yield
-
-
-@mutant
-def an_answer_about_a_single_message_goes_for_the_earlier_ones() -> Iterator[None]:
-    true = Settlement.conclude
-
-    def conclude(self: Settlement, destination: str, origin: NodeId, seq: int, *, chained: bool) -> None:
-        true(self, destination, origin, seq, chained=True)
-
-    with patch.object(Settlement, "conclude", conclude):
-        yield
