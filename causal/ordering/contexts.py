@@ -25,8 +25,8 @@ from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Clock, Seqs, seqs_of
 
-LOOKS = 3
-"""Entries looked at for each message, which adds two at most (itself and its key): more, so that they become fewer."""
+LOOKS = 2
+"""Entries looked at for each one that is remembered: more than one, so that they become fewer."""
 LOOKS_A_TICK = 1024
 """Entries looked at with each tick, at most: about a millisecond."""
 
@@ -136,7 +136,6 @@ class Contexts:
         entry = self._remember((self._settlement.me, seq), staged.copy())
         if follows.key is not None:
             self._remember(follows.key, entry)
-        self._look_at_oldest()
 
     def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
         """The clocks of those messages that have come here and not been started: what follows them counts the same."""
@@ -210,7 +209,6 @@ class Contexts:
                 entry = context.copy()
             if key is not None:
                 self._remember(key, entry)
-            self._look_at_oldest()
         return context
 
     # -- forgetting --------------------------------------------------------------------------------------------
@@ -235,11 +233,9 @@ class Contexts:
             self._remembered.move_to_end(recalled)
         else:
             self._remembered.pop(recalled, None)
-        return entry
-
-    def _look_at_oldest(self) -> None:
         for _ in self._look(LOOKS):
             pass
+        return entry
 
     def _look(self, most: int) -> Iterator[CausalContext]:
         """Look at the entries whose turn it is: those of which all is settled go."""
