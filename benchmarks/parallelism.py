@@ -3,6 +3,9 @@
 Each sender's messages follow one another, so at most one of them is handled at a time; those of two senders are
 unrelated. The receiver with the default concurrency is compared with one of `concurrency=1`, and the traces of every
 run are judged by the independent checker. Senders share one process, the receiver has its own.
+
+Then the same as 64 unrelated requests through one gateway: in process scope each of its messages follows all that it
+sent before, so one is handled at a time; in context scope those of one request follow one another, and no others.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Any
 from benchmarks.command import Say, add_common, finish, rounds_of
 from benchmarks.figures import BenchmarkError, Spread, Target, ratio
 from benchmarks.pair import ROOT
-from causal import Message, Node
+from causal import Message, Node, context
 from causal.observe.checker import check
 from causal.observe.event import TraceEvent
 from causal.observe.trace import read_trace
@@ -30,6 +33,7 @@ HANDLER_S = 0.010
 CONCURRENCY = 64
 
 GAIN = Target(name="parallelism: throughput / that of concurrency=1", at_least=30.0)
+GATEWAY = Target(name="parallelism: one gateway in context scope / in process scope", at_least=30.0)
 CORRECT = Target(name="parallelism: violations", at_most=0.0)
 
 _RECEIVER = "receiver"
@@ -84,14 +88,23 @@ async def _receiver(folder: Path, concurrency: int) -> AsyncIterator[str]:
             await process.wait()
 
 
-async def measure(concurrency: int, messages: int, senders: int = SENDERS) -> dict[str, Any]:
-    """One run: each sender sends `messages`. Raises `BenchmarkError` unless each is delivered once and settled."""
+async def measure(
+    concurrency: int, messages: int, senders: int = SENDERS, gateway: str | None = None
+) -> dict[str, Any]:
+    """One run: each sender sends `messages`. Raises `BenchmarkError` unless each is delivered once and settled.
+
+    `gateway`: the senders are requests to one node, in this scope.
+    """
     with tempfile.TemporaryDirectory(prefix="causal-bench-") as name:
         folder = Path(name)
         async with _receiver(folder, concurrency) as address:
-            seconds = await _send(folder, address, messages, senders)
+            if gateway is None:
+                seconds = await _send(folder, address, messages, senders)
+            else:
+                seconds = await _send_through(gateway, folder, address, messages, senders)
         report = check(_events(folder), concurrency=concurrency)
     total = senders * messages
+    senders = senders if gateway is None else 1
     clean = not (report.doubled_count or report.unsettled_count or report.misdelivered_count)
     # Each sender sends one more before the clock runs, to be connected.
     if report.deliveries != total + senders or not clean:
@@ -126,6 +139,26 @@ async def _send_each(nodes: Iterable[Node], messages: int) -> None:
             tasks.create_task(work(node))
 
 
+async def _send_through(scope: str, folder: Path, address: str, messages: int, requests: int) -> float:
+    """The same, from as many requests to one gateway, each with a context of its own."""
+    trace = folder / "gateway.jsonl"
+    async with Node("gateway", scope=scope, peers={_RECEIVER: address}, trace=trace, drain_timeout=1.0) as node:
+
+        async def request() -> None:
+            async with context():
+                for number in range(messages):
+                    await node.send(_RECEIVER, _SUBJECT, number)
+
+        await node.send(_RECEIVER, _SUBJECT)  # to be connected
+        await node.settled(timeout=_SETTLED_MAX_S)
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(requests):
+                tasks.create_task(request())
+        await node.settled(timeout=_SETTLED_MAX_S)
+        return time.perf_counter() - began
+
+
 def _events(folder: Path) -> Iterator[TraceEvent]:
     warnings: list[str] = []
     for path in sorted(folder.glob("*.jsonl")):
@@ -142,8 +175,11 @@ async def run(*, rounds: int, messages: int = 40, senders: int = SENDERS, say: S
         for concurrency, each in sizes.items():
             say(f"parallelism: round {turn + 1} of {rounds}, concurrency={concurrency}")
             runs[concurrency].append(await measure(concurrency, each, senders))
+    through = await _run_gateway(sizes, rounds, senders, say)
     rates = {concurrency: [run["per_second"] for run in several] for concurrency, several in runs.items()}
-    violations = Spread.of(float(run["violations"]) for several in runs.values() for run in several)
+    scopes = {scope: [run["per_second"] for run in several] for scope, several in through.items()}
+    all_runs = [*runs.values(), *through.values()]
+    violations = Spread.of(float(run["violations"]) for several in all_runs for run in several)
     worst = Spread(median=violations.most, least=violations.least, most=violations.most, rounds=violations.rounds)
     return {
         "senders": senders,
@@ -155,9 +191,31 @@ async def run(*, rounds: int, messages: int = 40, senders: int = SENDERS, say: S
             }
             for concurrency, several in runs.items()
         },
+        "gateway": {
+            scope: {
+                "messages": [run["messages"] for run in several],
+                "messages_per_s": Spread.of(scopes[scope]).to_dict(),
+            }
+            for scope, several in through.items()
+        },
         "violations": int(violations.most),
-        "targets": [GAIN.judge(ratio(rates[CONCURRENCY], rates[1])), CORRECT.judge(worst)],
+        "targets": [
+            GAIN.judge(ratio(rates[CONCURRENCY], rates[1])),
+            GATEWAY.judge(ratio(scopes["context"], scopes["process"])),
+            CORRECT.judge(worst),
+        ],
     }
+
+
+async def _run_gateway(sizes: dict[int, int], rounds: int, senders: int, say: Say) -> dict[str, list[dict[str, Any]]]:
+    """One gateway in either scope in turn; process scope gets fewer messages, as it takes longer."""
+    runs: dict[str, list[dict[str, Any]]] = {"context": [], "process": []}
+    for turn in range(rounds):
+        for scope, several in runs.items():
+            say(f"parallelism: round {turn + 1} of {rounds}, one gateway in {scope} scope")
+            messages = sizes[CONCURRENCY if scope == "context" else 1]
+            several.append(await measure(CONCURRENCY, messages, senders, gateway=scope))
+    return runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

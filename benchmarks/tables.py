@@ -117,6 +117,8 @@ def _parallelism(found: Found, console: Console) -> None:
     table = _table(title, "", "messages/s", "violations")
     for concurrency, figures in found["concurrency"].items():
         table.add_row(f"concurrency={concurrency}", spread(figures["messages_per_s"]), str(found["violations"]))
+    for scope, figures in found["gateway"].items():
+        table.add_row(f"one gateway, {scope} scope", spread(figures["messages_per_s"]), str(found["violations"]))
     console.print(table)
 
 

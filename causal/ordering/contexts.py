@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from causal.errors import UnknownDotError
@@ -25,8 +25,8 @@ from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Clock, Seqs, seqs_of
 
-LOOKS = 3
-"""Entries looked at for each message, which adds two at most (itself and its key): more, so that they become fewer."""
+LOOKS = 2
+"""Entries looked at for each one that is remembered: more than one, so that they become fewer."""
 LOOKS_A_TICK = 1024
 """Entries looked at with each tick, at most: about a millisecond."""
 
@@ -68,13 +68,22 @@ class Contexts:
         self._remembered: OrderedDict[Recalled, CausalContext] = OrderedDict()
         """What was not looked at for the longest time goes first."""
 
+    def __getstate__(self) -> dict[str, object]:
+        """For copies of a whole engine: whoever can send from a context is copied with it, or it is gone."""
+        return {**self.__dict__, "_open": dict(self._open)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _open=WeakValueDictionary(state["_open"]))
+
     def __len__(self) -> int:
         """How many keys and messages are remembered."""
         return len(self._remembered)
 
     def __iter__(self) -> Iterator[CausalContext]:
         """Every context there is. O(all of them)."""
-        return chain((self.process,), self._open.values(), self._remembered.values())
+        if self.scope is Scope.PROCESS:
+            return iter((self.process,))
+        return chain(self._open.values(), self._remembered.values())
 
     def open(self) -> CausalContext:
         """A new context, which follows nothing; the node's only one in process scope."""
@@ -131,7 +140,6 @@ class Contexts:
         entry = self._remember((self._settlement.me, seq), staged.copy())
         if follows.key is not None:
             self._remember(follows.key, entry)
-        self._look_at_oldest()
 
     def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
         """The clocks of those messages that have come here and not been started: what follows them counts the same."""
@@ -210,7 +218,6 @@ class Contexts:
             if past is not None or context.horizon > entry.horizon:
                 entry = context.copy()
             self._remember(key, entry)
-        self._look_at_oldest()
         return context
 
     # -- forgetting --------------------------------------------------------------------------------------------
@@ -223,10 +230,10 @@ class Contexts:
 
     def tick(self) -> Sequence[CausalContext]:
         """The contexts in which there may be something to ask about: all that are open, some of those remembered."""
-        contexts = [self.process, *self._open.values()]
+        contexts = [self.process] if self.scope is Scope.PROCESS else list(self._open.values())
         for context in contexts:
             self.prune(context)
-        return contexts if not self._remembered else [*contexts, *self._look(LOOKS_A_TICK)]
+        return [*contexts, *self._look(LOOKS_A_TICK)] if self._remembered else contexts
 
     def _remember(self, recalled: Recalled, entry: CausalContext) -> CausalContext:
         """What follows this message by name, or whatever has this key, follows all this, and not what it did before."""
@@ -236,11 +243,9 @@ class Contexts:
         else:
             self._remembered.pop(recalled, None)
             self._forget(entry)
-        return entry
-
-    def _look_at_oldest(self) -> None:
         for _ in self._look(LOOKS):
             pass
+        return entry
 
     def _look(self, most: int) -> Iterator[CausalContext]:
         """Look at the entries whose turn it is: those of which all is settled go."""

@@ -208,7 +208,14 @@ class TestProcesses:
         assert one["messages_per_s"]["median"] <= 100
         assert many["messages_per_s"]["median"] > one["messages_per_s"]["median"]
         assert found["violations"] == 0
-        assert [target["name"] for target in found["targets"]] == [parallelism.GAIN.name, parallelism.CORRECT.name]
+        through = {scope: figures["messages_per_s"]["median"] for scope, figures in found["gateway"].items()}
+        assert through["process"] <= 100
+        assert through["context"] > through["process"]
+        assert [target["name"] for target in found["targets"]] == [
+            parallelism.GAIN.name,
+            parallelism.GATEWAY.name,
+            parallelism.CORRECT.name,
+        ]
 
     def test_imports_of_grpc_cost_more_than_a_bare_interpreter(self) -> None:
         found = imports.run(rounds=3)

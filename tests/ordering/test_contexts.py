@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from dataclasses import replace
 
@@ -223,13 +224,11 @@ def test_key_that_is_not_settled_is_looked_at_for_ever_and_stays() -> None:
 def test_tick_looks_at_a_bounded_number_of_what_is_remembered() -> None:
     net = Net(*NAMES, context=NAMES)
     s1 = net["S1"]
-    for number in range(3 * LOOKS_A_TICK):
-        s1.send("S1", key=str(number))
-    s1.handle_all()
-    before = len(s1.engine.contexts)
-    assert before > LOOKS_A_TICK
+    sent = [s1.send("S2", key=str(number)) for number in range(LOOKS_A_TICK)]
+    assert len(s1.engine.contexts) == 2 * LOOKS_A_TICK
+    s1.engine._settled_at(s1.engine.outbound["S2"], [dot.seq for dot in sent], Output())
     s1.tick()
-    assert len(s1.engine.contexts) == before - LOOKS_A_TICK
+    assert len(s1.engine.contexts) == LOOKS_A_TICK
     s1.tick()
     assert len(s1.engine.contexts) == 0
 
@@ -545,3 +544,16 @@ def test_handler_of_an_unordered_message_that_follows_nothing_is_not_remembered(
     net.carry("S1", "S2")
     assert s2.begin(unordered).pending == {}
     assert len(s2.engine.contexts) == 0
+
+
+def test_copy_has_the_contexts_that_are_open_and_what_is_remembered() -> None:
+    net = Net(*NAMES, context=NAMES)
+    contexts = net["S1"].engine.contexts
+    kept = contexts.open()
+    net["S1"].send("S2", context=kept, key="k")
+    copied = copy.copy(contexts)
+    assert list(copied) == list(contexts)
+    assert kept in list(copied)
+    del kept
+    gc.collect()
+    assert len(list(copied)) == len(list(contexts)) == len(contexts)

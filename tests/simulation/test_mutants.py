@@ -18,6 +18,8 @@ RARE = {
     "takes_a_clock_entry_for_any_incarnation": 1000,
 }
 """Rules that have something to do in one of some hundred seeds only."""
+FIRST: dict[str, int] = {}
+"""Rules that have something to do in one of some thousand seeds only, and where to begin to look."""
 KINDS = frozenset({"order", "lost", "not at rest", "doubled", "held needlessly", "false alarm", "invented", "clock"})
 """What convicts: the judgements of the history by what handlers saw. Errors that the engine raises do not, nor its
 invariants, nor (though it would be quicker) that a sender counts as settled what is not."""
@@ -29,11 +31,12 @@ invariants, nor (though it would be quicker) that a sender counts as settled wha
 def test_mutant_is_caught_by_the_general_judge(name: str, say: Callable[[str], None]) -> None:
     with MUTANTS[name]():
         seeds_max = RARE.get(name, SEEDS_MAX)
-        for seed in range(seeds_max):
+        first = FIRST.get(name, 0)
+        for seed in range(first, first + seeds_max):
             violations = Simulation(Plan.of(seed), strict=False).run().violations
             found = [text for text in violations if text.partition(":")[0] in KINDS]
             if found:
-                say(f"{name:50} caught by seed {seed:3}, after {seed + 1:3} seeds: {found[0][:90]}")
+                say(f"{name:50} caught by seed {seed:4}, after {seed - first + 1:3} seeds: {found[0][:90]}")
                 return
     pytest.fail(f"{name} was not caught within {seeds_max} seeds")
 

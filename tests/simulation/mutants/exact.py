@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 from causal.ordering import engine as engine_module
-from causal.ordering.context import CausalContext
+from causal.ordering.context import CausalContext, without
 from causal.ordering.contexts import Contexts
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
@@ -257,7 +258,7 @@ def a_resend_recomputes_the_stamp() -> Iterator[None]:
 def a_merge_replaces_what_is_pending() -> Iterator[None]:
     def merge(self: CausalContext, pending: Any, is_settled: Any, timestamp: int, *_: Any) -> None:
         for destination, dots in pending.items():
-            fresh = {origin: seq for origin, seq in dots.items() if not is_settled(destination, origin, seq)}
+            fresh = without(dots, partial(is_settled, destination))
             if fresh:
                 self.pending[destination] = fresh
                 self.ages[destination] = dict.fromkeys(fresh, timestamp)

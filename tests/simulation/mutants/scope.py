@@ -11,7 +11,6 @@ from causal.ordering.contexts import Contexts, Recalled
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.holdback import Arrival
-from causal.ordering.settlement import Settlement
 from causal.ordering.tokens import Token
 from causal.testing import work
 from tests.simulation.mutants.registry import mutant
@@ -118,17 +117,4 @@ def a_message_named_is_followed_without_what_it_follows() -> Iterator[None]:
                 staged.add(name, origin, named, followed.ages[name][origin])
 
     with patch.object(Contexts, "_follow", follow):
-        yield
-
-
-@mutant
-def an_answer_about_a_single_message_goes_for_the_earlier_ones() -> Iterator[None]:
-    true = Settlement.conclude
-
-    def conclude(
-        self: Settlement, destination: str, origin: NodeId, seq: int, *, chained: bool, lost: bool = False
-    ) -> None:
-        true(self, destination, origin, seq, chained=True, lost=lost)
-
-    with patch.object(Settlement, "conclude", conclude):
         yield
