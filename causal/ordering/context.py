@@ -16,6 +16,7 @@ from causal.ordering.stamp import (
     Seqs,
     joined_seqs,
     seqs_left,
+    size_of,
     without_seqs,
 )
 
@@ -84,7 +85,7 @@ class CausalContext:
     Merging costs O(what is merged), a send and a prune O(what is pending).
     """
 
-    __slots__ = ("__weakref__", "ages", "closed", "horizon", "number", "pending", "pruned_at")
+    __slots__ = ("__weakref__", "_size", "ages", "closed", "horizon", "number", "pending", "pruned_at")
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
@@ -100,6 +101,15 @@ class CausalContext:
         folded. Never smaller than before."""
         self.pruned_at = -1
         """`Settlement.changes` when it was pruned last."""
+        self._size = 0
+        """How many dots are pending; -1: to be counted."""
+
+    @property
+    def size(self) -> int:
+        """How many dots are pending. O(1) where only sends have changed it since it was asked for."""
+        if self._size < 0:
+            self._size = size_of(self.pending)
+        return self._size
 
     def merge(
         self,
@@ -133,6 +143,7 @@ class CausalContext:
                 self._join(destination, fresh, ages[destination], closed.get(destination, NO_DOTS))
 
     def _join(self, destination: str, fresh: Dots, ages: Mapping[NodeId, int], shut: Dots) -> None:
+        self._size = -1
         known = self.pending.get(destination)
         if known is None:
             self.pending[destination] = fresh
@@ -155,7 +166,7 @@ class CausalContext:
         copy = CausalContext(self.number)
         copy.pending, copy.closed = dict(self.pending), dict(self.closed)
         copy.ages = {destination: dict(ages) for destination, ages in self.ages.items()}
-        copy.horizon, copy.pruned_at = self.horizon, self.pruned_at
+        copy.horizon, copy.pruned_at, copy._size = self.horizon, self.pruned_at, self._size
         return copy
 
     def absorb(self, other: CausalContext, is_settled: IsSettled, is_lost: IsLost | None = None) -> None:
@@ -166,7 +177,7 @@ class CausalContext:
     def become(self, other: CausalContext) -> None:
         """Follow what the other context follows, and nothing else; the other one is not used any more."""
         self.pending, self.ages, self.closed = other.pending, other.ages, other.closed
-        self.horizon, self.pruned_at = other.horizon, other.pruned_at
+        self.horizon, self.pruned_at, self._size = other.horizon, other.pruned_at, other._size
 
     def rename(self, old: NodeId, new: NodeId) -> None:
         """The origin `old` has another incarnation, under which all its dots go on."""
@@ -185,6 +196,7 @@ class CausalContext:
         else:  # the usual case
             self.pending[destination] = {origin: seqs}
             self.ages[destination] = {origin: timestamp}
+            self._size = -1
 
     def forget(self, destination: str, origin: NodeId, seq: int, *, lost: bool = False) -> None:
         """This message is settled at its destination, or will never come: of a chain, what is pending up to it goes.
@@ -200,6 +212,12 @@ class CausalContext:
             left = seqs_left(seqs, seq.__eq__)
         elif seqs > seq:
             return
+        elif len(dots) == 1 and not lost:  # the usual case
+            del self.pending[destination]
+            del self.ages[destination]
+            self.closed.pop(destination, None)
+            self._size = -1
+            return
         if left == seqs:
             return
         if lost:
@@ -212,8 +230,15 @@ class CausalContext:
     def follow(self, destinations: Iterable[str], origin: NodeId, seqs: Seqs, timestamp: int) -> None:
         """A message was sent to `destinations`: it carries what was pending there, and stands for it now."""
         dots: Dots = {origin: seqs}
+        pending = self.pending
         for destination in destinations:
-            self.pending[destination] = dots
+            known = pending.get(destination)
+            if known is None:
+                if self._size >= 0:
+                    self._size += 1
+            elif len(known) > 1 or not isinstance(next(iter(known.values())), int):
+                self._size = -1
+            pending[destination] = dots
             self.ages[destination] = {origin: timestamp}
         if self.closed:
             for destination in destinations:
@@ -275,6 +300,7 @@ class CausalContext:
 
     def _keep(self, destination: str, left: Dots) -> None:
         """Of what is pending there, only this is left."""
+        self._size = -1
         if not left:
             del self.pending[destination]
             del self.ages[destination]

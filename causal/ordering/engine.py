@@ -22,7 +22,6 @@ from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import Stability
-from causal.ordering.stamp import size_of
 from causal.ordering.stamping import Stamping
 from causal.ordering.validation import validate, validate_credit
 from causal.ordering.verdict import Ordering
@@ -90,13 +89,15 @@ class Engine:
         if urgent:
             messages_max, bytes_max = 2 * messages_max, 2 * bytes_max
         for name in destinations:
-            if (full := self.outbound[name].obstacle(size, messages_max, bytes_max)) is not None:
-                return full
+            link = self.outbound[name]
+            if len(link.outbox) >= messages_max or link.outbox_bytes + size > bytes_max:
+                if (full := link.obstacle(size, messages_max, bytes_max)) is not None:
+                    return full
         context = self.contexts.staged(follows)
-        if context.pending and size_of(context.pending) + len(destinations) > self.config.dots_max:
+        if context.size + len(destinations) > self.config.dots_max:
             self.contexts.prune(context)
             self.stamping.fold(context, len(destinations))
-            dots = size_of(context.pending) + len(destinations)
+            dots = context.size + len(destinations)
             if dots > self.config.dots_max:
                 return f"stamp would list {dots} dots, more than {self.config.dots_max}: waiting for settlements"
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from causal.ordering.context import CausalContext, joined
 from causal.ordering.link import OutboundLink
 from causal.ordering.settlement import Settlement
-from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Copy, Dots, Pending, Seqs, Stamp, size_of
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Copy, Dots, Pending, Seqs, Stamp
 
 _new = tuple.__new__
 
@@ -24,9 +24,8 @@ class Stamping:
 
     def fold(self, context: CausalContext, more: int) -> int:
         """Fold the oldest dots until `more` can be listed beside the rest; by how many dots it is still too many."""
-        pending = context.pending
-        over = (size_of(pending) if pending else 0) + more - self._dependencies_max
-        if over > 0 and pending:
+        over = context.size + more - self._dependencies_max
+        if over > 0 and context.pending:
             me = self._settlement.me
             folded = context.fold(over, lambda name, origin: origin != me or name not in self.unopened)
             self.folded += folded
@@ -45,19 +44,23 @@ class Stamping:
         payload: bytes,
     ) -> list[tuple[OutboundLink, Copy]]:
         """The copies of message `seq` (`seqs`, as stamps name it) with their links. O(pending) for each of them."""
-        over = self.fold(context, len(destinations) - 1)
+        alone = len(destinations) == 1
+        over = context.size + len(destinations) - 1 - self._dependencies_max
+        if over > 0:
+            over = self.fold(context, len(destinations) - 1)
         horizon, siblings = context.horizon, destinations
-        if over > 0 and len(destinations) > 1:  # not even the copies of this message itself can be listed
+        if over > 0 and not alone:  # not even the copies of this message itself can be listed
             horizon, siblings = timestamp, tuple([name for name in destinations if name in self.unopened])
         copies = []
         pending = context.pending
         for name in destinations:
             link = self._outbound[name]
             after = pending.get(name, NO_DOTS)
-            elsewhere: Pending = NO_PENDING
-            if len(destinations) > 1 or len(pending) > (after is not NO_DOTS):
+            elsewhere = closed = NO_PENDING
+            if not alone or len(pending) > (after is not NO_DOTS):
                 elsewhere = self._elsewhere(pending, name, siblings, seqs)
-            closed = self.closed(context, elsewhere) if elsewhere and (self.unopened or context.closed) else NO_PENDING
+                if self.unopened or context.closed:
+                    closed = self.closed(context, elsewhere)
             # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
             stamp = _new(Stamp, (link.last_sent, timestamp, after, elsewhere, clock, horizon, closed))
             copies.append((link, _new(Copy, (seq, stamp, subject, payload))))
