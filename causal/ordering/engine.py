@@ -89,10 +89,8 @@ class Engine:
         if urgent:
             messages_max, bytes_max = 2 * messages_max, 2 * bytes_max
         for name in destinations:
-            link = self.outbound[name]
-            if len(link.outbox) >= messages_max or link.outbox_bytes + size > bytes_max:
-                if (full := link.obstacle(size, messages_max, bytes_max)) is not None:
-                    return full
+            if (full := self.outbound[name].obstacle(size, messages_max, bytes_max)) is not None:
+                return full
         context = self.contexts.staged(follows)
         if context.size + len(destinations) > self.config.dots_max:
             self.contexts.prune(context)
