@@ -345,6 +345,9 @@ class History:
             sent.stamp = stamps[sent.dot.seq]
             self._by_dot.setdefault(sent.dot, []).append(sent)
             self._of[process, later] = self._of.get((process, later), 0) | sent.bit
+        for place in self.places.values():
+            if later.incarnation < place.latest.get(later.name, 0):
+                self._lose(place, bits & place.addressed & ~place.received & ~place.told_settled)
         self._lose_own(later, process)
 
     def _lose(self, place: Place, bits: int) -> None:

@@ -242,8 +242,6 @@ class Simulation:
 
     def _heal(self) -> None:
         self.network.heal()
-        if self.twin is not None:
-            self.twin.resolve()
 
     def _excused(self, origin: NodeId) -> bool:
         """Where not everybody sends to everybody, nobody may be left who could tell of an origin that is gone."""
@@ -252,7 +250,11 @@ class Simulation:
     def _settle(self) -> None:
         reasons: list[str] = []
         deadline = self.timeline.now + SETTLE_MS * MS
+        if self.twin is not None:
+            self.timeline.after(SETTLE_MS // 2 * MS, self.twin.free, list(self.members.values()))
         while self.timeline.now < deadline:
+            if self.twin is not None:
+                self.twin.resolve()
             self.timeline.run(self.timeline.now + self.plan.heartbeat_ms * MS)
             reasons = [reason for member in self.members.values() for reason in member.at_rest(self._excused)]
             if not reasons and all(member.up for member in self.members.values()):

@@ -2,10 +2,13 @@
 
 It sends and handles as the first does, and for a while the address of the first may lead to it. In the end the
 operator has read what the links say, and stops it. Where each of the two has been let in by somebody, the first is
-started again as well: third nodes cannot tell their messages apart.
+started again as well: third nodes cannot tell their messages apart. One of them may then hold messages in a circle,
+as it takes the dot of one process for that of the other, and has to be started again too.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from causal.testing.history import History
 from causal.testing.member import EPOCH_MS, MakeEngine, Member
@@ -22,6 +25,7 @@ class Twin(Member):
         self.first = first
         self._begins = network.random.choice((0, 50 * MS))
         """Before it, it dials nobody: of two processes that dial at once each is let in by some."""
+        self._resolved = False
         place = f"{first.name}'"
         history.add_twin(first.name, place)
         super().__init__(first.name, first.peers, network, history, draw, make_engine, strict, place)
@@ -64,11 +68,22 @@ class Twin(Member):
         super()._reincarnate(incarnation)
 
     def resolve(self) -> None:
-        """The operator does what the links say."""
+        """The operator does what the links say; to be called until all is at rest."""
         self._leave()
-        if self._history.split:
+        if self._history.split and not self._resolved:
+            self._resolved = True
             self._network.tally["twins both let in"] += 1
-            later = max(self.incarnation, self.first.incarnation, EPOCH_MS) + 1
-            if self.first.up:
-                self.first.crash()
-                self._timeline.after(1 * MS, self.first.restart, later)
+            self._start_again(self.first)
+
+    def free(self, members: Iterable[Member]) -> None:
+        """The operator starts again what stands still."""
+        for member in members:
+            if self._history.split and len(member.engine.delivery.holdback):
+                self._network.tally["started again for twins that were both let in"] += 1
+                self._start_again(member)
+
+    def _start_again(self, member: Member) -> None:
+        if member.up:
+            member.crash()
+            later = max(self.incarnation, member.incarnation, EPOCH_MS) + 1
+            self._timeline.after(1 * MS, member.restart, later)
