@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import secrets
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
 from types import TracebackType
@@ -16,6 +15,7 @@ from causal.errors import ClosedError, ConfigurationError
 from causal.node.arguments import check_dot, check_timeout, several
 from causal.node.config import NodeConfig, from_environment
 from causal.node.core import Core, now_ms
+from causal.node.draining import drain
 from causal.node.handlers import Handler, Handlers, Policy
 from causal.node.inbound import InboundStreams
 from causal.node.letters import DeadLetters
@@ -32,9 +32,6 @@ from causal.transport.base import Connection, Listener, Transport
 log = logging.getLogger("causal")
 
 H = TypeVar("H", bound=Handler)
-
-FAREWELL_SECONDS = 1.0
-"""How long a node that leaves waits, at most, for its peers to take in that its messages are settled."""
 
 _last_incarnations: dict[str, int] = {}  # given out in this process: two starts within one millisecond differ
 
@@ -325,7 +322,7 @@ class Node:
             return
         try:
             if not self._failed:
-                await self._drain()
+                await drain(self._running(), self._drained, self.config.drain_timeout)
         finally:
             if self._failed:
                 await self._release(kind, error, traceback)
@@ -339,35 +336,9 @@ class Node:
         self._crashed = True
         await self._release()
 
-    async def _drain(self) -> None:
-        """Own messages settled, handlers ended, and what was settled here reported.
-
-        Then a moment for the peers to take in that all is settled: whoever does not know goes on naming this
-        run's dots, and once the next run is there they count as lost for a peer that starts anew as well.
-        """
-        core = self._running()
-        deadline = time.monotonic() + self.config.drain_timeout
-        if await self._until(self._drained, deadline):
-            farewell = min(deadline, time.monotonic() + FAREWELL_SECONDS)
-            await self._until(lambda: self._drained() and core.engine.stability.all_told, farewell)
-        if not await self._until(self._drained, deadline):
-            core.name_what_is_left()
-
     def _drained(self) -> bool:
         core = self._running()
         return core.runner.idle and core.all_settled and self._inbound.all_reported
-
-    async def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
-        """Wait for something that progress brings about; False if it has not by `deadline` (monotonic)."""
-        progress = self._running().progress
-        while not condition():
-            progress.clear()
-            try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    await progress.wait()
-            except TimeoutError:
-                return False
-        return True
 
     async def _release(
         self,

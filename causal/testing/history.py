@@ -12,75 +12,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Stamp
 from causal.ordering.verdict import Ordering
+from causal.testing.clocks import wrong_clocks
+from causal.testing.facts import Past, Place, Sent
 
 OF_A_SPLIT = frozenset({"clock", "error", "false alarm", "held needlessly", "invariant", "order"})
 """What may go wrong where two processes pass for one, until one of them is stopped and the other starts again: their
 dots are the same, and third nodes follow the one's and wait for the other's. What no dot of another's can excuse is
 that something counts as settled and is lost, is handled twice, or that all stands still for ever."""
-
-
-@dataclass(slots=True)
-class Sent:
-    """One message as the judge knows it."""
-
-    dot: Dot
-    process: str
-    """The place of the process that sent it."""
-    run: int
-    """Which start of that process."""
-    bit: int
-    past: int
-    """What it must come after."""
-    seen: int
-    """What its process had sent and seen, and these their processes, whatever the scopes: what clocks count."""
-    scoped: bool
-    """Whether it was sent in context scope."""
-    destinations: tuple[str, ...]
-    stamp: Stamp
-    """For `judge_clocks` only."""
-
-
-@dataclass(slots=True)
-class Past:
-    """What something follows: for the order, and for clocks."""
-
-    order: int
-    seen: int
-
-
-@dataclass(slots=True)
-class Place:
-    """One process as a destination. The first fields are of its present incarnation, the others of all of them."""
-
-    past: int = 0
-    """In process scope: what it follows."""
-    seen: int = 0
-    threads: dict[object, int] = field(default_factory=dict)
-    """In context scope: what each thread follows."""
-    keys: dict[int, int] = field(default_factory=dict)
-    received: int = 0
-    running: int = 0
-    finished: int = 0
-    told_settled: int = 0
-    """What senders have stated to be settled here already (base)."""
-    lost: int = 0
-    """What it knows that it can never get."""
-    latest: dict[str, int] = field(default_factory=dict)
-    """Senders heard, with their latest incarnation."""
-
-    addressed: int = 0
-    causal: int = 0
-    """Of what is addressed here, the messages that are ordered here."""
-    finished_ever: int = 0
-    lost_ever: int = 0
-    named: int = 0
-    """What some verdict here has named as lost, or hinted at."""
-    restarted: bool = False
 
 
 class History:
@@ -157,13 +99,13 @@ class History:
         process = process or dot.name
         origin = self.places[process]
         for number in after:
-            self._follow(origin, thread, self.past_with(number))
-        past = self._past_of(origin, thread, key)
+            origin.follow(thread, self.past_with(number))
+        past = origin.past_of(thread, key)
         bit = 1 << len(self.messages)
         sent = Sent(dot, process, run, bit, past, origin.seen, thread is not None, destinations, stamp)
         self.messages.append(sent)
         self._by_dot.setdefault(dot, []).append(sent)
-        self._follow(origin, thread, Past(past | bit, origin.seen | bit))
+        origin.follow(thread, Past(past | bit, origin.seen | bit))
         if key is not None and thread is not None:
             origin.keys[key] = past | bit
         self._of[process, dot.origin] = self._of.get((process, dot.origin), 0) | sent.bit
@@ -211,23 +153,11 @@ class History:
     def past_of(self, name: str, thread: object) -> Past:
         """What a token stands for that is made here and now."""
         place = self.places[name]
-        return Past(self._past_of(place, thread, None), place.seen)
+        return Past(place.past_of(thread, None), place.seen)
 
     def observed(self, name: str, thread: object, past: Past) -> None:
         """A token is observed that was made with this past."""
-        self._follow(self.places[name], thread, past)
-
-    def _past_of(self, place: Place, thread: object, key: int | None) -> int:
-        if thread is None:
-            return place.past
-        return place.threads.get(thread, 0) | (0 if key is None else place.keys.get(key, 0))
-
-    def _follow(self, place: Place, thread: object, past: Past) -> None:
-        place.seen |= past.seen
-        if thread is None:
-            place.past |= past.order
-        else:
-            place.threads[thread] = place.threads.get(thread, 0) | past.order
+        self.places[name].follow(thread, past)
 
     def started(
         self,
@@ -256,9 +186,9 @@ class History:
             self._judge_order(name, place, sent, ordered, bounded)
         place.running |= sent.bit
         again = thread in place.threads
-        self._follow(place, thread, self.past_with(number))
+        place.follow(thread, self.past_with(number))
         if thread is not None and key is not None and not again:
-            place.threads[thread] = place.keys[key] = self._past_of(place, thread, key)
+            place.threads[thread] = place.keys[key] = place.past_of(thread, key)
 
     def failed(self, name: str, number: int) -> None:
         """A handler has raised; it will run again."""
@@ -439,33 +369,7 @@ class History:
                     self.blame(f"lost: {sent.dot} was never settled at {name}")
 
     def judge_clocks(self, entries_max: int) -> None:
-        """At the end: vector clocks tell exactly what happened before what, and HLCs agree with it.
-
-        A name of which a past has two incarnations is left out: a clock counts its latest only.
-        """
-        for later in self.messages:
-            past = list(self.messages_of(later.seen))
-            names = {sent.dot.name for sent in past} | {later.dot.name}
-            if any(sent.stamp.timestamp >= later.stamp.timestamp for sent in past):
-                self.blame(f"clock: the timestamp of {later.dot} is not after all of its past")
-            clock = later.stamp.clock
-            if (clock is None) != (len(names) > entries_max):
-                self.blame(f"clock: {later.dot} has {len(names)} origins in its past, and clock {clock}")
-            if clock is not None:
-                self._judge_clock(later, clock, past)
-
-    def _judge_clock(self, later: Sent, clock: object, past: list[Sent]) -> None:
-        assert isinstance(clock, Mapping)
-        counts: dict[str, dict[int, int]] = {}
-        for sent in (*past, later):
-            seqs = counts.setdefault(sent.dot.name, {})
-            seqs[sent.dot.incarnation] = max(seqs.get(sent.dot.incarnation, 0), sent.dot.seq)
-        said = {origin: count for origin, count in clock.items() if len(counts.get(origin.name, ())) < 2}
-        true = {
-            NodeId(name, incarnation): seq
-            for name, seqs in counts.items()
-            if len(seqs) == 1
-            for incarnation, seq in seqs.items()
-        }
-        if said != true:
-            self.blame(f"clock: {later.dot} says {said}, and its past is {true}")
+        """At the end: vector clocks tell exactly what happened before what, and HLCs agree with it."""
+        for sent in self.messages:
+            for text in wrong_clocks(sent, list(self.messages_of(sent.seen)), entries_max):
+                self.blame(f"clock: {text}")

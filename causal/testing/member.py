@@ -12,7 +12,6 @@ from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.frames import (
     Hello,
-    ReceiverFrame,
     ReceiverToSender,
     Refusal,
     RefusalCode,
@@ -27,6 +26,7 @@ from causal.ordering.scope import Scope
 from causal.ordering.verdict import Ordering
 from causal.testing.figures import Figures
 from causal.testing.history import History
+from causal.testing.inbound import InboundStreams
 from causal.testing.invariants import Invariants
 from causal.testing.network import MS, Network, Stream
 from causal.testing.plan import SUBJECTS, Plan
@@ -104,7 +104,17 @@ class Member:
         self.engine = self._make_engine(me, self.peers, self.ordering_of, config, process=process)
         self._invariants = Invariants(self.engine)
         self._outbound: dict[str, Stream] = {}
-        self._inbound: dict[NodeId, Stream] = {}
+        self._inbound = InboundStreams(
+            self.engine,
+            self.place,
+            self._network,
+            self._history,
+            self._figures,
+            self.now_ms,
+            self._soon,
+            self._take,
+            self._protest,
+        )
         self.work = Work(
             self.engine,
             self.place,
@@ -117,7 +127,7 @@ class Member:
             self._soon,
             self._take,
         )
-        self._pumping: set[str | NodeId] = set()
+        self._pumping: set[str] = set()
         self._soon(self._random.randrange(plan.heartbeat_ms * MS), self._beat)
         for peer in self.peers:
             self._soon(self._random.randrange(plan.late_links_ms * MS), self._dial, peer)
@@ -250,10 +260,10 @@ class Member:
     def _reincarnate(self, incarnation: int) -> None:
         """This node's clock has gone back over its restart, and nobody has accepted it yet."""
         self._network.tally["reincarnated"] += 1
-        for stream in (*self._outbound.values(), *self._inbound.values()):
+        for stream in self._outbound.values():
             stream.tear()
         self._outbound.clear()
-        self._inbound.clear()
+        self._inbound.break_all()
         former = self.engine.me
         reincarnate(self.engine, incarnation)
         self.incarnation = incarnation
@@ -270,9 +280,8 @@ class Member:
                 del self._outbound[peer]
                 self.engine.disconnected(peer)
                 self._soon(self._random.randrange(1 * MS, 20 * MS), self._dial, peer)
-        elif stream.origin is not None and self._inbound.get(stream.origin) is stream:
-            del self._inbound[stream.origin]
-            self.engine.hung_up(stream.origin)
+        else:
+            self._inbound.ended(stream)
         self._check()
 
     def _pump_down(self, peer: str) -> None:
@@ -286,58 +295,6 @@ class Member:
         self._figures.frame_down(frame)
         self._outbound[peer].down(frame)
 
-    # -- the receiver's end of links ---------------------------------------------------------------------------
-
-    def heard(self, stream: Stream, frame: SenderToReceiver) -> None:
-        """A sender says something."""
-        origin = stream.origin
-        assert origin is not None
-        if isinstance(frame, Hello):
-            self._greeted(stream, frame)
-        elif self._inbound.get(origin) is stream:
-            self._arrived(stream, origin, frame)
-        self._check()
-
-    def _greeted(self, stream: Stream, hello: Hello) -> None:
-        answer, output = self.engine.greeted(hello, self.now_ms())
-        if isinstance(answer, Welcome):
-            self._history.heard(self.place, hello.sender)
-            self._history.met(hello.sender, stream.sender.place)
-            former = self._inbound.get(hello.sender)
-            self._inbound[hello.sender] = stream
-            if former is not None:
-                former.tear()
-            for origin in [o for o in self._inbound if o.name == hello.sender.name and o != hello.sender]:
-                self._inbound.pop(origin).tear()
-        stream.up(answer)
-        if isinstance(answer, Refusal):
-            stream.tear(gently=True)
-        self._take(output)
-
-    def _arrived(self, stream: Stream, origin: NodeId, frame: SenderFrame) -> None:
-        self._figures.arriving(self.engine, origin, frame)
-        starts = frame.base if not self.engine.settlement.inbound[origin].based else None
-        try:
-            output = self.engine.arrived(origin, frame, self.now_ms())
-        except ClockDriftError as error:
-            self._network.tally["clock drift"] += 1
-            self._hang_up(stream, origin, Refusal(code=RefusalCode.CLOCK_DRIFT, detail=str(error)))
-            return
-        except CausalError as error:
-            self._protest(stream, error)
-            self._hang_up(stream, origin, Refusal(code=RefusalCode.PROTOCOL, detail=str(error)))
-            return
-        if starts is not None:
-            self._history.stated(self.place, origin, starts.last, starts.unsettled, stream.sender.place)
-        self._figures.arrived(self.engine, frame)
-        self._take(output)
-
-    def _hang_up(self, stream: Stream, origin: NodeId, refusal: Refusal) -> None:
-        del self._inbound[origin]
-        self.engine.hung_up(origin)
-        stream.up(refusal)
-        stream.tear(gently=True)
-
     def _protest(self, stream: Stream, error: CausalError) -> None:
         """In a run of the true engine nobody breaks the protocol; a mutant may, and the link starts anew."""
         self._network.tally[type(error).__name__] += 1
@@ -345,14 +302,12 @@ class Member:
             self._history.blame(f"error: {self.name}: {error!r}")
         stream.tear()
 
-    def _pump_up(self, origin: NodeId) -> None:
-        self._pumping.discard(origin)
-        if origin in self._inbound and (frame := self.engine.report(origin)) is not None:
-            self._send_up(origin, frame)
+    # -- the receiver's end of links ---------------------------------------------------------------------------
 
-    def _send_up(self, origin: NodeId, frame: ReceiverFrame) -> None:
-        self._figures.frame_up(origin, frame)
-        self._inbound[origin].up(frame)
+    def heard(self, stream: Stream, frame: SenderToReceiver) -> None:
+        """A sender says something."""
+        self._inbound.heard(stream, frame)
+        self._check()
 
     # -- time --------------------------------------------------------------------------------------------------
 
@@ -362,10 +317,7 @@ class Member:
             frame = self.engine.transmit(peer, self.now_ms(), heartbeat=True)
             if frame is not None and not stream.broken:
                 self._send_down(peer, frame)
-        for origin in list(self._inbound):
-            report = self.engine.report(origin, heartbeat=True)
-            if report is not None:
-                self._send_up(origin, report)
+        self._inbound.beat()
         if self._strict:
             self._check_invariants()
         self._soon(self._plan.heartbeat_ms * MS, self._beat)
@@ -384,10 +336,7 @@ class Member:
             if peer not in self._pumping:
                 self._pumping.add(peer)
                 self._soon(self._random.randrange(1 * MS), self._pump_down, peer)
-        for origin in sorted(output.report):
-            if origin not in self._pumping:
-                self._pumping.add(origin)
-                self._soon(self._random.randrange(2 * MS), self._pump_up, origin)
+        self._inbound.pump(output.report)
 
     def at_rest(self, excused: Callable[[NodeId], bool]) -> list[str]:
         """Why this node is not at rest, in words; empty if it is. Dots of `excused` origins may stay pending."""

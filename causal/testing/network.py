@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from causal.ordering.dot import NodeId
 from causal.ordering.frames import Hello, ReceiverFrame, ReceiverToSender, SenderFrame, SenderToReceiver
 from causal.ordering.tokens import Token
-from causal.testing.history import Past
+from causal.testing.facts import Past
 from causal.testing.plan import Plan
 
 MS = 1000

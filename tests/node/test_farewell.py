@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from causal.node import node as node_module
+from causal.node import draining
 from causal.testing.cluster import Cluster
 from tests.node.support import Collector, quick, until
 
@@ -27,7 +27,7 @@ async def test_leaving_tells_peers_that_all_is_settled_so_that_no_dot_of_it_stay
 async def test_leaving_does_not_wait_long_for_a_peer_that_does_not_take_it_in(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(node_module, "FAREWELL_SECONDS", 0.02)
+    monkeypatch.setattr(draining, "FAREWELL_SECONDS", 0.02)
     s1, s2 = quick("S1", heartbeat_interval=1.0), quick("S2")
     got = Collector(s2)
     cluster = Cluster(s1, s2)

@@ -13,7 +13,8 @@ from causal.observe.checker import check
 from causal.observe.event import TraceEvent
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Stamp
-from causal.testing.history import History, Past
+from causal.testing.facts import Past
+from causal.testing.history import History
 from causal.testing.plan import Plan
 from causal.testing.simulator import Simulation
 from tests.simulation.mutants import MUTANTS

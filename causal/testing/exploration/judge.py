@@ -7,7 +7,8 @@ from typing import Any
 
 from causal.ordering.stamp import Stamp
 from causal.testing.exploration.scenarios import Scenario, ordering_of
-from causal.testing.history import History, Place
+from causal.testing.facts import Place
+from causal.testing.history import History
 
 Event = tuple[str, *tuple[Any, ...]]
 """What a site did, for the judge: a verb and what belongs to it."""

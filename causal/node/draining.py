@@ -1,0 +1,40 @@
+"""Leaving in good order: a node waits, for a bounded time, until nobody needs it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from causal.node.core import Core
+
+FAREWELL_SECONDS = 1.0
+"""How long a node that leaves waits, at most, for its peers to take in that its messages are settled."""
+
+
+async def drain(core: Core, drained: Callable[[], bool], timeout: float) -> None:
+    """Return once all is `drained` (own messages settled, handlers ended, and what was settled here reported), or
+    after `timeout` seconds, with a warning that names what is left.
+
+    Then a moment for the peers to take in that all is settled: whoever does not know goes on naming this
+    run's dots, and once the next run is there they count as lost for a peer that starts anew as well.
+    Raises what `drained` raises.
+    """
+    deadline = time.monotonic() + timeout
+    if await _until(core.progress, drained, deadline):
+        farewell = min(deadline, time.monotonic() + FAREWELL_SECONDS)
+        await _until(core.progress, lambda: drained() and core.engine.stability.all_told, farewell)
+    if not await _until(core.progress, drained, deadline):
+        core.name_what_is_left()
+
+
+async def _until(progress: asyncio.Event, condition: Callable[[], bool], deadline: float) -> bool:
+    """Wait for something that progress brings about; False if it has not by `deadline` (monotonic)."""
+    while not condition():
+        progress.clear()
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await progress.wait()
+        except TimeoutError:
+            return False
+    return True
