@@ -22,7 +22,8 @@ from causal.ordering.link import InboundLink, OutboundLink, Received
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.settlement import Settlement
 from causal.ordering.stability import Stability
-from causal.ordering.stamp import Clock, Copy, Dots, Seqs
+from causal.ordering.stamp import Clock, Copy, Dots, Pending, Seqs
+from causal.ordering.stamping import Stamping
 from causal.ordering.verdict import Ordering
 from causal.testing.member import EPOCH_MS
 from tests.simulation.mutants.registry import mutant
@@ -68,22 +69,22 @@ def acknowledges_what_is_held_when_a_stream_begins() -> Iterator[None]:
 @mutant
 def drops_elsewhere() -> Iterator[None]:
     def elsewhere(
-        self: Engine, context: CausalContext, name: str, destinations: tuple[str, ...], seqs: Seqs
+        self: Stamping, pending: Pending, name: str, siblings: tuple[str, ...], seqs: Seqs
     ) -> dict[str, Dots]:
-        return {sibling: {self.me: seqs} for sibling in destinations if sibling != name}
+        return {sibling: {self._settlement.me: seqs} for sibling in siblings if sibling != name}
 
-    with patch.object(Engine, "_elsewhere", elsewhere):
+    with patch.object(Stamping, "_elsewhere", elsewhere):
         yield
 
 
 @mutant
 def forgets_the_siblings_of_a_multicast() -> Iterator[None]:
     def elsewhere(
-        self: Engine, context: CausalContext, name: str, destinations: tuple[str, ...], seqs: Seqs
+        self: Stamping, pending: Pending, name: str, siblings: tuple[str, ...], seqs: Seqs
     ) -> dict[str, Dots]:
-        return {other: dots for other, dots in context.pending.items() if other != name}
+        return {other: dots for other, dots in pending.items() if other != name}
 
-    with patch.object(Engine, "_elsewhere", elsewhere):
+    with patch.object(Stamping, "_elsewhere", elsewhere):
         yield
 
 
