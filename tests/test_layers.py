@@ -54,7 +54,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "google": {"wire"},
     "msgpack": {"wire", "node"},
     "msgspec": {"wire", "ordering", "node"},  # its Struct: classes of plain values, made in C
-    "sortedcontainers": {"ordering"},
+    "sortedcontainers": {"ordering", "testing"},
     "rich": {"cli", "services", "testing"},
     "typer": {"cli", "services"},
     "pytest": {"testing"},
