@@ -54,6 +54,8 @@ VARIANTS = {
         Variant(name="bounded-16", title="process, bound of 16", config=settings(bound=16)),
         Variant(name="bounded-0", title="process, bound of 0", config=settings(bound=0)),
         Variant(name="bounded-64-50", title="bound of 64, beats of 50 ms", config=settings(bound=64), heartbeat_ms=50),
+        Variant(name="bounded-64-5", title="bound of 64, beats of 5 ms", config=settings(bound=64), heartbeat_ms=5),
+        Variant(name="bounded-16-50", title="bound of 16, beats of 50 ms", config=settings(bound=16), heartbeat_ms=50),
         Variant(name="bounded-16-5", title="bound of 16, beats of 5 ms", config=settings(bound=16), heartbeat_ms=5),
         Variant(name="context", title="context scope", config=settings(scope=Scope.CONTEXT)),
         Variant(name="context-16", title="context, bound of 16", config=settings(bound=16, scope=Scope.CONTEXT)),
