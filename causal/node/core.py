@@ -310,8 +310,9 @@ class Core:
                 handling.contexts = {self: context}
         if handling.attempt == 1:
             self.counters.delivered += 1
-            self.counters.lost += bool(arrival.lost)
-            self.counters.unsure += arrival.verdict.kind is VerdictKind.UNSURE
+            if arrival.lost or arrival.unsure:
+                self.counters.lost += bool(arrival.lost)
+                self.counters.unsure += arrival.verdict.kind is VerdictKind.UNSURE
         else:
             self.counters.retried += 1
         if self.record is not None:

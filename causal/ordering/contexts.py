@@ -176,14 +176,14 @@ class Contexts:
 
     def _follow_received(self, context: CausalContext, arrival: Arrival) -> None:
         """Follow a message that has come here, as long as it is not settled, and all that it follows."""
-        settlement, stamp = self._settlement, arrival.copy.stamp
+        stamp = arrival.copy.stamp
         if stamp.elsewhere:
-            is_settled, is_lost = settlement.is_settled, settlement.is_lost
+            is_settled, is_lost = self._settlement.is_settled, self._settlement.is_lost
             context.merge(stamp.elsewhere, is_settled, stamp.timestamp, stamp.closed, is_lost)
         if stamp.horizon:
             context.reach(stamp.horizon)
         if not arrival.passed:
-            origin = arrival.origin
+            origin, settlement = arrival.origin, self._settlement
             seqs = seqs_of(arrival.copy.seq, settlement.inbound[origin].scope)
             context.add(settlement.me.name, origin, seqs, stamp.timestamp)
 

@@ -86,3 +86,33 @@ async def test_status_at_rest_is_empty_and_contexts_are_empty_too() -> None:
                 0
             ] * 5
             assert node.idle
+
+
+async def test_status_shows_what_the_bound_costs_and_names_the_link_that_a_horizon_waits_for() -> None:
+    s1, s2, s3 = (quick(name, dependencies_max=0) for name in ("S1", "S2", "S3"))
+    got = Collector(s3)
+
+    @s2.on("a")
+    async def forward(message: Message) -> None:
+        await s2.send("S3", "b")
+
+    async with Cluster(s1, s2, s3) as cluster:
+        await s1.settled(await s1.send(["S2", "S3"], "hello"), timeout=5)
+        cluster.cut("S1", "S3")
+        await s1.send(["S2", "S3"], "a")
+        await until(lambda: s3.status()["held_total"] == 1)
+        (held,) = json.loads(json.dumps(s3.status()))["held"]
+        assert (held["subject"], held["owner"], held["stage"]) == ("b", "S1", "the link is down")
+        assert held["waits_for"] == f"the link from S1/{s1.incarnation}"
+        bounded = json.loads(json.dumps(s3.status()))["bounded"]
+        assert (bounded["dependencies_max"], bounded["waiting"]) == (0, 1)
+        assert bounded["waits"] >= 1
+        assert bounded["questions"] >= 1
+        assert s2.status()["bounded"]["horizon_age_s"] is not None
+        cluster.heal("S1", "S3")
+        await cluster.settled()
+        assert s3.status()["bounded"]["waiting"] == 0
+        assert abs(s3.status()["links"]["in"][f"S1/{s1.incarnation}"]["skew_ms"]) < 500
+        assert cluster.check().violation_count == 0
+    assert [message.subject for message in got.messages][-2:] == ["a", "b"]
+    assert all(message.verdict.ordered for message in got.messages)

@@ -104,6 +104,7 @@ sender_frames = st.builds(
     copies=st.lists(copies(), max_size=2).map(tuple),
     stable=st.lists(stable_numbers, max_size=2).map(tuple),
     questions=st.lists(dots, max_size=2).map(tuple),
+    past=st.integers(0, 2**64 - 1),
 )
 receiver_frames = st.builds(
     ReceiverFrame,
@@ -112,6 +113,8 @@ receiver_frames = st.builds(
     resend=st.lists(st.tuples(seqs, seqs).map(lambda pair: (min(pair), max(pair))), max_size=3).map(tuple),
     answers=st.lists(dots, max_size=3).map(tuple),
     watch=st.dictionaries(nodes, counts_from_zero, max_size=3),
+    lost=st.lists(dots, max_size=3).map(tuple),
+    ask_past=st.integers(0, 2**64 - 1),
 )
 refusals = st.builds(
     Refusal,

@@ -30,6 +30,7 @@ from causal.wire.codec import (
     encode_copy,
 )
 
+PAST = (1_764_000_000_200 << 16) + 3
 S1 = NodeId("S1", 1_764_000_000_001)
 S2 = NodeId("S2", 1_764_000_000_002)
 S3 = NodeId("S3", 1_764_000_000_003)
@@ -73,14 +74,15 @@ def test_bytes_of_fixed_sender_frames_have_not_changed() -> None:
                 copies=(copy_of(5, b"payload"), copy_of(6, b""), bounded_copy()),
                 stable=(StableNumber(origin=S3, upto=7, lagging={"S1": 3}),),
                 questions=(Dot("S3", S3.incarnation, 9),),
+                past=PAST,
             ),
             (
-                "12cd010801120d0801120253331883d0dfb4ab33120d0802120253321882d0dfb4ab331a04120253"
+                "12d7010801120d0801120253331883d0dfb4ab33120d0802120253321882d0dfb4ab331a04120253"
                 "331a06080112025331220c120a6f726465722e706169642a06080412020204327a9c919201049305"
                 "06079104cf019ab697e87b000793960005020801049600060208010400910093c4077061796c6f61"
                 "64c400c400930000cdfffa9394000302049400040204c09391920094000504089192009400060408"
                 "919200960007050805cd012c930000cf019ab697e80000009390909192009205cd012c3a07919301"
-                "0792010342020109"
+                "0792010342020109488380a0c6fed2adcd01"
             ),
         ),
         (SenderFrame(number=2), "12020802"),
@@ -114,10 +116,12 @@ def test_bytes_of_fixed_receiver_frames_have_not_changed() -> None:
                 resend=((7, 9), (12, 12)),
                 answers=(Dot("S3", S3.incarnation, 9),),
                 watch={S3: 11, S1: 0},
+                lost=(Dot("S3", S3.incarnation, 8),),
+                ask_past=PAST,
             ),
             (
-                "1a3508ac02120d0801120253331883d0dfb4ab33120d0802120253311881d0dfb4ab331a02050622"
-                "0407090c0c2a0201093204010b0200"
+                "1a4308ac02120d0801120253331883d0dfb4ab33120d0802120253311881d0dfb4ab331a02050622"
+                "0407090c0c2a0201093204010b02003a020108408380a0c6fed2adcd01"
             ),
         ),
         (ReceiverFrame(received=0), "1a00"),
