@@ -36,7 +36,8 @@ stays exact; a message may wait for what it does not follow. (`context.py`, `hor
 
 *Restarts.* A node that starts without its state is a new incarnation. To a receiver that knows nothing, a sender
 states its *base*: up to which seq all is settled, and what is not and will come. From a sender that is a new
-incarnation, what the old one never got across is *lost*: whoever waits for it is released, with a verdict.
+incarnation, what the old one never got across is *lost*: whoever waits for it is released, with a verdict, once all
+that is older than itself has come and is settled, since what a lost message had followed is not known.
 
 Sources: Lamport (1978) for happened-before; Schwarz and Mattern (1994) and Kshemkalyani and Singhal (1998) for
 per-destination dependencies; Fidge (1988) and Mattern (1989) for vector clocks; Kulkarni et al. (2014) for HLC.
