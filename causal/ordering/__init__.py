@@ -36,7 +36,8 @@ stays exact; a message may wait for what it does not follow. (`context.py`, `hor
 
 *Restarts.* A node that starts without its state is a new incarnation. To a receiver that knows nothing, a sender
 states its *base*: up to which seq all is settled, and what is not and will come. From a sender that is a new
-incarnation, what the old one never got across is *lost*: whoever waits for it is released, with a verdict.
+incarnation, what the old one never got across is *lost*: whoever waits for it is released, with a verdict, once all
+that is older than itself has come and is settled, since what a lost message had followed is not known.
 
 *Twins.* Two processes with one name are a mistake. The one with the later incarnation has the name; of two with the
 same one, the first that was let in. The other is refused, says so, and loses nothing unawares. (`greeting.py`)
