@@ -125,10 +125,11 @@ class Core:
 
     def follows(self, key: str | None, after: Iterable[Dot]) -> Follows:
         """What a send of the strand that runs now follows, with this key and `after` these messages."""
-        dots = tuple(after)
+        if after == () and not self.scoped:
+            return CONTEXT_ALONE
+        dots, me = tuple(after), self.me
         if not self.scoped and not dots:
             return CONTEXT_ALONE
-        me = self.me
         renamed = [dot._replace(incarnation=me.incarnation) if self._was_mine(dot) else dot for dot in dots]
         return Follows(context_at(self), key, renamed)
 

@@ -226,7 +226,8 @@ class Node:
         """
         core = self._running()
         names = (to,) if isinstance(to, str) else several(to)
-        check_timeout(timeout)
+        if timeout is not None:
+            check_timeout(timeout)
         validate_subject(subject)
         payload = encode_payload(body, key, headers, self.config.body_max_bytes)
         follows = core.follows(key, after)
