@@ -12,6 +12,8 @@ from tests.simulation.mutants import MUTANTS
 
 SEEDS_MAX = 200
 RARE = {
+    "believes_a_past_behind_a_lost_frame": 1000,
+    "folds_dots_whose_link_is_closed": 1000,
     "forgets_what_came_before_a_loss": 1000,
     "knows_all_links_from_the_start": 1000,
     "nobody_asks_on_about_garbage": 1000,

@@ -100,8 +100,8 @@ QUICK = (
     Scenario(name="fan", messages=FAN, repeated=1, states=57_612),
     Scenario(name="credit", messages=FAN, repeated=1, frame_messages=1, window_messages=1, states=32_959),
     Scenario(name="cold", messages=TRIANGLE, cold=True, states=10_286),
-    Scenario(name="beaten", messages=TRIANGLE, beats=2, states=290_380),
-    Scenario(name="lagging", messages=SIBLINGS, pauses=1, beats=1, states=79_340),
+    Scenario(name="beaten", messages=TRIANGLE, beats=2, states=321_830),
+    Scenario(name="lagging", messages=SIBLINGS, pauses=1, beats=1, states=83_809),
     Scenario(
         name="none",
         messages=(*TRIANGLE[:2], Message("S2", ("S3",), 1, "none"), Message("S2", ("S3",), 1)),
