@@ -58,8 +58,12 @@ test-core: $(DEV_READY) ## the fast tests, with full branch coverage of clock an
 	exit $$((pure + others))
 
 .PHONY: test-simulation
-test-simulation: $(DEV_READY) ## the engine under a simulated network: seeds and mutants
-	$(BIN)/python -m pytest -m simulation $(ARGS)
+# Two halves at once: the mutants, and the rest.
+test-simulation: $(DEV_READY) ## the engine under a simulated network: seeds, mutants, every interleaving
+	@$(BIN)/python -m pytest -m simulation tests/simulation/test_mutants.py $(ARGS) >$(VENV)/mutants.log 2>&1 & mutants=$$!; \
+	$(BIN)/python -m pytest -m simulation --ignore tests/simulation/test_mutants.py $(ARGS); rest=$$?; \
+	wait $$mutants; mutants=$$?; cat $(VENV)/mutants.log; \
+	exit $$((rest + mutants))
 
 SEEDS := 0:100000
 
