@@ -188,8 +188,8 @@ class Member:
             if arrival.held_under is None or (link := inbound.get(arrival.held_under[0])) is None:
                 return False
             awaited = link.unsettled.get(arrival.held_under[1])
-            if awaited is None:
-                return False
+            if awaited is None or awaited.copy.stamp.timestamp >= arrival.copy.stamp.timestamp:
+                return False  # it is later only where a rule is taken away, and then they may wait in circles
             arrival = awaited
         return True
 
