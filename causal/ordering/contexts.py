@@ -81,9 +81,8 @@ class Contexts:
 
     def __iter__(self) -> Iterator[CausalContext]:
         """Every context there is. O(all of them)."""
-        if self.scope is Scope.PROCESS:
-            return iter((self.process,))
-        return chain(self._open.values(), self._remembered.values())
+        contexts = (self.process,) if self.scope is Scope.PROCESS else self._open.values()
+        return chain(contexts, self._remembered.values())
 
     def open(self) -> CausalContext:
         """A new context, which follows nothing; the node's only one in process scope."""
@@ -219,6 +218,13 @@ class Contexts:
                 entry = context.copy()
             self._remember(key, entry)
         return context
+
+    def dropped(self, arrival: Arrival) -> None:
+        """A message settles without a handler: only what names it follows it, and all that it follows."""
+        context = CausalContext()
+        self._follow_received(context, arrival)
+        if context.pending:
+            self._remember((arrival.origin, arrival.copy.seq), context)
 
     # -- forgetting --------------------------------------------------------------------------------------------
 
