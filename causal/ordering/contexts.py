@@ -67,6 +67,8 @@ class Contexts:
         not found may follow all that is older."""
         self._remembered: OrderedDict[Recalled, CausalContext] = OrderedDict()
         """What was not looked at for the longest time goes first."""
+        self._dropped: dict[Recalled, Clock | None] = {}
+        """The clocks of those that settled without a handler: this process's counts only what was begun."""
 
     def __getstate__(self) -> dict[str, object]:
         """For copies of a whole engine: whoever can send from a context is copied with it, or it is gone."""
@@ -143,6 +145,8 @@ class Contexts:
     def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
         """The clocks of those messages that have come here and not been started: what follows them counts the same."""
         for dot in after:
+            if (dot.origin, dot.seq) in self._dropped:
+                yield self._dropped[dot.origin, dot.seq]
             link = self._settlement.inbound.get(dot.origin)
             arrival = None if link is None else link.unsettled.get(dot.seq)
             if arrival is not None and not arrival.started:
@@ -224,7 +228,9 @@ class Contexts:
         context = CausalContext()
         self._follow_received(context, arrival)
         if context.pending:
-            self._remember((arrival.origin, arrival.copy.seq), context)
+            recalled = (arrival.origin, arrival.copy.seq)
+            self._dropped[recalled] = arrival.copy.stamp.clock
+            self._remember(recalled, context)
 
     # -- forgetting --------------------------------------------------------------------------------------------
 
@@ -263,6 +269,7 @@ class Contexts:
                 remembered[recalled] = context
                 yield context
             else:
+                self._dropped.pop(recalled, None)
                 self._forget(context)
 
     def _forget(self, context: CausalContext) -> None:

@@ -366,7 +366,6 @@ class Engine:
         """
         output = output or Output()
         if not arrival.started:
-            self.counts.merge(arrival.copy.stamp.clock)
             self.contexts.dropped(arrival)
         self.delivery.finish(arrival, output)
         arrival.context = None
