@@ -159,7 +159,7 @@ class Core:
     ) -> Dot:
         """`send_nowait`, after waiting for room. Raises `BackpressureError` after `timeout` seconds."""
         destinations = self.engine.destinations(to)
-        waiting = follows
+        waiting, clocks = follows, list(self.engine.contexts.clocks(follows.after))
         if follows.after:  # what they are is looked up now: later they may be forgotten, with all that they follow
             waiting = Follows(self.engine.contexts.staged(follows))
         await self.room.wait(destinations, len(payload), timeout, waiting)
@@ -168,6 +168,8 @@ class Core:
             assert waiting.context is not None
             settlement = self.engine.settlement
             follows.context.absorb(waiting.context, settlement.is_settled, settlement.is_lost)
+            for clock in clocks:
+                self.engine.counts.merge(clock)
             if self.record is not None:
                 self.record.observed(follows.context, follows.after)
             follows = follows._replace(after=())
@@ -242,7 +244,7 @@ class Core:
             log.warning(
                 "%s leaves with %d messages unsettled: %s", self.me.name, len(unsettled), self.describe(unsettled)
             )
-        waiting = [*(handling.arrival for handling in self.runner.unfinished), *self.engine.delivery.holdback]
+        waiting = [*(handling.arrival for handling in self.runner.unfinished), *self.engine.delivery.held]
         if waiting:
             dots = ", ".join(str(arrival.dot) for arrival in waiting[:10])
             log.warning("%s leaves with %d messages not handled: %s", self.me.name, len(waiting), dots)

@@ -11,6 +11,7 @@ from causal.node.core import Core, now_ms
 from causal.node.outbound import HANDSHAKE_SECONDS, reason, silence_max, stopped, woken
 from causal.ordering import NodeId
 from causal.ordering.frames import Hello, Refusal, RefusalCode, SenderFrame
+from causal.ordering.link import InboundLink
 from causal.transport.base import Connection
 from causal.wire.codec import ReceiverEncoder, SenderDecoder, VersionError
 
@@ -188,7 +189,7 @@ class InboundStreams:
         """
         link = self._core.engine.settlement.inbound.get(stream.sender)
         most = self._core.config.window_messages + REPORTS_WAITING_MAX
-        while link is not None and len(link.to_report) + len(link.answers) + len(link.gaps) > most:
+        while link is not None and _to_be_told(link) > most:
             if stream.broken or self.live.get(stream.sender.name) is not stream:
                 return
             stream.told.clear()
@@ -217,6 +218,10 @@ class InboundStreams:
             stream.told.set()
             await stream.connection.close()  # the reader must not stay behind alone
             raise
+
+
+def _to_be_told(link: InboundLink) -> int:
+    return len(link.to_report) + len(link.answers) + len(link.lost) + len(link.gaps)
 
 
 async def _refuse(connection: Connection, encoder: ReceiverEncoder, error: RemoteError) -> None:

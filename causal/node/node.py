@@ -303,7 +303,7 @@ class Node:
     def idle(self) -> bool:
         """Whether this node has nothing to do now: all it sent is settled, and nothing is held or handled."""
         core = self._running()
-        return core.runner.idle and core.all_settled and not any(True for _ in core.engine.delivery.holdback)
+        return core.runner.idle and core.all_settled and not core.engine.delivery.held
 
     def _running(self) -> Core:
         if self._core is None or self._closed:

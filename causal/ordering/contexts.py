@@ -67,6 +67,8 @@ class Contexts:
         not found may follow all that is older."""
         self._remembered: OrderedDict[Recalled, CausalContext] = OrderedDict()
         """What was not looked at for the longest time goes first."""
+        self._dropped: dict[Recalled, Clock | None] = {}
+        """The clocks of those that settled without a handler: this process's counts only what was begun."""
 
     def __getstate__(self) -> dict[str, object]:
         """For copies of a whole engine: whoever can send from a context is copied with it, or it is gone."""
@@ -81,9 +83,8 @@ class Contexts:
 
     def __iter__(self) -> Iterator[CausalContext]:
         """Every context there is. O(all of them)."""
-        if self.scope is Scope.PROCESS:
-            return iter((self.process,))
-        return chain(self._open.values(), self._remembered.values())
+        contexts = (self.process,) if self.scope is Scope.PROCESS else self._open.values()
+        return chain(contexts, self._remembered.values())
 
     def open(self) -> CausalContext:
         """A new context, which follows nothing; the node's only one in process scope."""
@@ -144,6 +145,8 @@ class Contexts:
     def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
         """The clocks of those messages that have come here and not been started: what follows them counts the same."""
         for dot in after:
+            if (dot.origin, dot.seq) in self._dropped:
+                yield self._dropped[dot.origin, dot.seq]
             link = self._settlement.inbound.get(dot.origin)
             arrival = None if link is None else link.unsettled.get(dot.seq)
             if arrival is not None and not arrival.started:
@@ -220,6 +223,15 @@ class Contexts:
             self._remember(key, entry)
         return context
 
+    def dropped(self, arrival: Arrival) -> None:
+        """A message settles without a handler: only what names it follows it, and all that it follows."""
+        context = CausalContext()
+        self._follow_received(context, arrival)
+        if context.pending:
+            recalled = (arrival.origin, arrival.copy.seq)
+            self._dropped[recalled] = arrival.copy.stamp.clock
+            self._remember(recalled, context)
+
     # -- forgetting --------------------------------------------------------------------------------------------
 
     def prune(self, context: CausalContext) -> None:
@@ -257,6 +269,7 @@ class Contexts:
                 remembered[recalled] = context
                 yield context
             else:
+                self._dropped.pop(recalled, None)
                 self._forget(context)
 
     def _forget(self, context: CausalContext) -> None:

@@ -58,6 +58,10 @@ class SendCounts:
         self._latest: dict[str, NodeId] = {me.name: me}
         self._complete = True
 
+    def rename(self, me: NodeId) -> None:
+        """This process goes on as another incarnation; what it has heard of by tokens it still follows."""
+        self._me = self._latest[me.name] = me
+
     def sent(self, seq: int) -> Clock | None:
         """The clock to stamp this process's message `seq` with, None if it is too large or not complete."""
         if not self._complete or len(self._others) >= self._entries_max:

@@ -181,7 +181,7 @@ class Delivery:
         """A predecessor can never come, and what it had followed is not known: so the copy waits for all that is
         earlier than itself. Its teller hears of the loss at once: else it would name the dot in every message, each of
         them released outside the guarantee, until it asks."""
-        arrival.add_lost(dot)
+        arrival.lost += (dot,)  # once for each of `after`: no two are the same
         arrival.horizon = arrival.copy.stamp.timestamp - 1
         link = self.settlement.inbound[arrival.origin]
         if link.connected:

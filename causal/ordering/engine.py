@@ -218,8 +218,8 @@ class Engine:
             link.asked_past = max(link.asked_past, frame.ask_past)
             output.transmit.add(peer)
         self._settled_at(link, frame.settled, output)
-        for first, last in frame.resend:
-            link.resend(first, last)
+        if frame.resend:
+            link.resend(frame.resend)
         for dots, lost in ((frame.answers, False), (frame.lost, True)):
             for dot in dots:
                 chained = dot.origin in link.chains_asked
@@ -264,6 +264,7 @@ class Engine:
         if link is None:
             link = self.settlement.inbound[sender] = InboundLink(sender, hello.process, hello.scope)
             self.delivery.advance(self.delivery.horizons.opened(sender), output)
+        self._settle_own(output)
         link.reset()
         link.connected = True
         if link.question():
@@ -297,12 +298,13 @@ class Engine:
             self.delivery.receive(link, copy, output)
         link.note_frame(frame.number, frame.past)  # not before its copies are in
         self.delivery.advance(self.delivery.horizons.heard(link), output)
+        covered = {report.origin: self.settlement.covered_here(report.origin) for report in frame.stable}
         for report in frame.stable:
-            covered = self.settlement.covered_here(report.origin)
             if self.settlement.learn(report):
                 self.stability.moved(report.origin)
-                if self.settlement.covered_here(report.origin) > covered:
-                    self.delivery.look_again(report.origin, output)
+        for reported, before in covered.items():  # once each, however often the frame speaks of it
+            if self.settlement.covered_here(reported) > before:
+                self.delivery.look_again(reported, output)
         for dot in frame.questions:
             missing = self.settlement.missing_here(dot.origin, dot.seq)
             if missing <= MET:
@@ -333,7 +335,6 @@ class Engine:
                 link.reset()
                 link.forget_digests()
         self.delivery.gone(sender.name, sender.incarnation, output)
-        self._settle_own(output)
 
     def _settle_own(self, output: Output) -> None:
         """Messages to oneself are reported without a stream."""
@@ -364,12 +365,14 @@ class Engine:
         With an `output` the effects are added to it: of several messages at once, to carry them out together.
         """
         output = output or Output()
+        if not arrival.started:
+            self.contexts.dropped(arrival)
         self.delivery.finish(arrival, output)
         arrival.context = None
         context = self.context
         if arrival.passed and context.pending:
             context.forget(self.me.name, arrival.origin, arrival.copy.seq)
-        if arrival.origin is self.me:
+        if self.me in output.report:  # an own message, or one that waited for this one to settle in turn
             self._settle_own(output)
         return output
 
@@ -381,8 +384,8 @@ class Engine:
         self.stability.own(self.last_seq, now_ms)
         contexts, after = self.contexts.tick(), self.config.garbage_after_ms
         output.transmit, output.report = self.stability.questions(contexts, now_ms, after)
-        late = self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms)
-        self.delivery.advance(late, output)
+        self.delivery.advance(self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms), output)
+        self._settle_own(output)
         return output
 
     @property

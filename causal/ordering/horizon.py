@@ -79,6 +79,8 @@ class Horizons:
         """A timestamp that every link was past: what is not after it needs no look at the links."""
         self._doubtful: list[InboundLink] = []
         """Links of senders that are gone, of which something may be lost that no verdict has told of."""
+        self._gone_before: dict[str, int] = {}
+        """Name → the incarnation before which all were gone when the last one came: they are not doubted again."""
         self._doubted: dict[NodeId, int] = {}
         """Origins that are gone → up to which seq a verdict has told that something may be lost."""
         self.complete = False
@@ -236,8 +238,10 @@ class Horizons:
 
     def gone(self, name: str, incarnation: int) -> list[Arrival]:
         """The incarnations of this name before that one are gone: what they never got across is lost."""
-        inbound = self._settlement.inbound
-        self._doubtful += [inbound[origin] for origin in _earlier(inbound, name, incarnation)]
+        inbound, before = self._settlement.inbound, self._gone_before.get(name, 0)
+        earlier = _earlier(inbound, name, incarnation)
+        self._doubtful += [inbound[origin] for origin in earlier if origin.incarnation >= before]
+        self._gone_before[name] = incarnation
         origins = _earlier([*self._waiting, *self._unvouched], name, incarnation)
         return [arrival for origin in origins for arrival in self.released(origin)]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from causal.clock.hybrid import TIMESTAMP_MAX
 from causal.errors import ProtocolError
@@ -16,7 +18,7 @@ from causal.ordering.stamp import Copy, Stamp, size_of
 DIGESTS_MAX = 1024
 """How many settled messages of a link are remembered by digest, to tell a duplicate from a reused dot."""
 REPORTS_MAX = 1024
-"""Stable numbers, questions and answers in one frame; the rest goes with the next."""
+"""Stable numbers, questions and answers in one frame; what does not fit is said, or asked again, later."""
 
 
 class OutboundLink:
@@ -123,9 +125,11 @@ class OutboundLink:
         self.chains_asked.clear()
         self.asked_past = 0
 
-    def resend(self, first: int, last: int) -> None:
-        """The receiver saw a gap: put exactly these messages of the link before what is later on it."""
-        again = [seq for seq in self.in_flight if first <= seq <= last]
+    def resend(self, gaps: Sequence[tuple[int, int]]) -> None:
+        """The receiver saw gaps: put exactly these messages of the link before what is later on it. O(n · log(n))."""
+        begun = sorted(gaps)
+        ends = list(accumulate((last for _, last in begun), max))
+        again = [seq for seq in self.in_flight if (at := bisect_left(begun, (seq + 1,))) and seq <= ends[at - 1]]
         for seq in sorted(again, reverse=True):
             self.in_flight.discard(seq)
             self.in_flight_bytes -= len(self.outbox[seq].payload)
@@ -345,7 +349,7 @@ class InboundLink:
             resend=tuple(self.gaps),
             answers=tuple(dict.fromkeys(self.answers))[:REPORTS_MAX],
             lost=tuple(dict.fromkeys(self.lost))[:REPORTS_MAX],
-            watch=dict(self.watch),
+            watch=dict(list(self.watch.items())[:REPORTS_MAX]),
             ask_past=ask_past,
         )
         for each in said:
@@ -382,11 +386,8 @@ class InboundLink:
     def reset(self) -> None:
         """The stream is gone; the next Welcome says all of what was still to be reported."""
         self.connected = False
-        self.to_report.clear()
-        self.gaps.clear()
-        self.answers.clear()
-        self.lost.clear()
-        self.watch.clear()
+        for said in (self.to_report, self.gaps, self.answers, self.lost, self.watch):
+            said.clear()
         self.frames_received = self.frames_in_turn = self.asked = 0
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from causal.errors import OrderingError
-from causal.ordering.counts import SendCounts
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.link import InboundLink
@@ -56,5 +55,5 @@ def reincarnate(engine: Engine, incarnation: int) -> None:
     settlement.stable.pop(old, None)
     settlement.inbound = {new: InboundLink.to_oneself(new, engine.config.scope)}
     engine.contexts.rename(old, new)
-    engine.counts = SendCounts(new, engine.config.clock_entries_max)
+    engine.counts.rename(new)
     engine.stability = Stability(settlement)

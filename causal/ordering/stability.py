@@ -24,6 +24,9 @@ LAG_AFTER_MS = 1000
 """A destination whose oldest unsettled message is older than this is named as lagging in the stable number,
 instead of freezing it for all others."""
 
+WATCHED_MAX = 65_536
+"""Origins whose stable numbers one receiver may be owed because it asks for them: as many as a stream can name."""
+
 
 class Stability:
     """What this node owes to its receivers about the messages that it told them of."""
@@ -82,10 +85,14 @@ class Stability:
 
     def asked(self, link: OutboundLink, origin: NodeId, seq: int) -> None:
         """This receiver asks for a stable number of `origin` that reaches `seq`: answered, or else asked on."""
+        if origin not in link.told and len(link.told) >= WATCHED_MAX:
+            return
         self.watched(link, origin, seq)
         report = self._settlement.stable.get(origin)
         known = report is not None and _covers_all(report, seq)
-        if not known and origin != self._me and not self._settlement.is_gone(origin):
+        if known or origin == self._me or self._settlement.is_gone(origin):
+            return
+        if origin in self._wanted or len(self._wanted) < REPORTS_MAX:
             self._wanted[origin] = max(self._wanted.get(origin, 0), seq)
 
     def moved(self, origin: NodeId) -> None:

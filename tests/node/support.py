@@ -10,7 +10,7 @@ from typing import Any
 from causal.node import Message, Node, Policy
 from causal.node.payload import encode_payload
 from causal.observe.trace import TraceEvent
-from causal.ordering.dot import NodeId
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, Hello, ReceiverToSender, SenderFrame
 from causal.ordering.stamp import Copy, Stamp
 from causal.testing.cluster import Cluster
@@ -110,12 +110,12 @@ class RawSender:
         data = await asyncio.wait_for(self.connection.receive(), 5)
         return None if data is None else self._decoder.decode(data)
 
-    async def say(self, *copies: Copy, base: bool = False) -> None:
+    async def say(self, *copies: Copy, base: bool = False, questions: tuple[Dot, ...] = ()) -> None:
         """Send one frame, as the first one with the base that a sender without history states."""
         self._frames += 1
         start = Base(last=0, unsettled=()) if base else None
         await self.connection.send(
-            self._encoder.encode(SenderFrame(number=self._frames, base=start, copies=copies, stable=(), questions=()))
+            self._encoder.encode(SenderFrame(number=self._frames, base=start, copies=copies, questions=questions))
         )
 
     def copy(

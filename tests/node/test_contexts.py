@@ -421,3 +421,24 @@ async def test_restarted_node_begins_with_an_empty_context_in_the_same_task() ->
 def test_scope_that_is_none_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="scope='request' is not known; this version has 'process', 'context'"):
         Node("S1", scope="request")
+
+
+async def test_clock_of_a_send_that_waited_for_room_counts_what_it_was_sent_after() -> None:
+    s1, s2, s3 = quick("S1"), quick("S2", outbox_messages=1, concurrency=1), quick("S3")
+    gate, received = Gate(s2), Collector(s3)
+    async with Cluster(s1, s2, s3) as cluster:
+        await s1.send("S2", "s", "first")
+        await until(lambda: gate.entered == ["first"])
+        waits = await s1.send("S2", "s", "second")  # it has come, and nobody has begun to handle it
+        await until(lambda: s2.status()["counters"]["received"] == 2)
+        cluster.cut("S2", "S3")
+        await s2.send("S3", "s", "fills the outbox")
+        sending = asyncio.create_task(s2.send("S3", "s", "late", after=[waits]))
+        await until(lambda: s2.status()["sends_waiting"] == 1)
+        cluster.heal("S2", "S3")
+        await sending
+        await until(lambda: len(received) == 2)
+        clock = received.messages[1].clock
+        assert clock is not None
+        assert clock["S1"] == waits.seq
+        gate.open.set()

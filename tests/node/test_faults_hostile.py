@@ -15,7 +15,7 @@ from causal import BodyError, TransportError
 from causal.errors import ProtocolError
 from causal.node import inbound, payload
 from causal.node.payload import ELEMENTS_MAX, decode_payload, encode_payload
-from causal.ordering.dot import NodeId
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Refusal, RefusalCode, Welcome
 from causal.ordering.stamp import Copy
 from causal.testing.cluster import Cluster
@@ -244,10 +244,32 @@ async def test_sender_that_repeats_and_never_reads_is_not_read_either(monkeypatc
         assert 20 < most <= 20 + 10 + len(first)
 
 
-async def repeat(sender: RawSender, copies: list[Copy]) -> None:
+async def repeat(sender: RawSender, copies: list[Copy], questions: tuple[Dot, ...] = ()) -> None:
     try:
         for _ in range(10_000):
-            await sender.say(*copies)
+            await sender.say(*copies, questions=questions)
     except TransportError:
         return
     pytest.fail("all of it was taken in")
+
+
+async def test_sender_that_asks_about_what_is_lost_and_never_reads_is_not_read_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inbound, "REPORTS_WAITING_MAX", 10)
+    monkeypatch.setattr("causal.transport.memory.BUFFER_FRAMES", 4)
+    s1, s2 = quick("S1"), quick("S2", window_messages=20, silence_max=0.05)
+    Collector(s2)
+    async with Cluster(s1, s2) as cluster:
+        sender = RawSender(cluster)
+        await sender.greet("S2")
+        link = s2._core.engine.settlement.inbound[sender.id]  # type: ignore[union-attr]
+        questions = tuple(Dot("S2", 1, seq) for seq in range(1, 11))  # of a former self, which is gone
+        asking = asyncio.create_task(repeat(sender, [], questions))
+        most = 0
+        while sender.connection.is_open:
+            most = max(most, len(link.lost))
+            await answers_others(cluster)
+        await asyncio.wait([asking], timeout=5)
+        assert asking.done()
+        assert 20 < most <= 20 + 10 + len(questions)

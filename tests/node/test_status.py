@@ -106,6 +106,7 @@ async def test_status_shows_what_the_bound_costs_and_names_the_link_that_a_horiz
         assert held["waits_for"] == f"the link from S1/{s1.incarnation}"
         bounded = json.loads(json.dumps(s3.status()))["bounded"]
         assert (bounded["dependencies_max"], bounded["waiting"]) == (0, 1)
+        assert not s3.idle, "something is held"
         assert bounded["waits"] >= 1
         assert bounded["questions"] >= 1
         assert s2.status()["bounded"]["horizon_age_s"] is not None

@@ -557,3 +557,42 @@ def test_copy_has_the_contexts_that_are_open_and_what_is_remembered() -> None:
     del kept
     gc.collect()
     assert len(list(copied)) == len(list(contexts)) == len(contexts)
+
+
+@pytest.mark.parametrize("scope", [(), NAMES])
+@pytest.mark.parametrize("settled", [True, False])
+def test_send_after_a_message_that_was_dropped_here_follows_what_it_followed(
+    scope: tuple[str, ...], settled: bool
+) -> None:
+    net = Net(*NAMES, context=scope)
+    s1, s2, s3 = net
+    request = s1.engine.contexts.open()
+    slow = s1.send("S3", context=request)
+    before = s1.send("S2", context=request)
+    letter = s1.send("S2", context=request)
+    net.carry("S1", "S2")
+    if settled:
+        s2.handle(before)
+    s2.drop(letter)
+    assert (letter.seq in s2.engine.settlement.inbound[s1.me].unsettled) is not settled
+    after = s2.send("S3", context=s2.engine.contexts.open(), after=[letter])
+    stamped = s2.engine.outbound["S3"].outbox[after.seq].stamp
+    assert stamped.clock is not None
+    assert stamped.clock[s1.me] == letter.seq
+    net.carry("S2", "S3")
+    assert s3.held == {after: slow}
+
+
+def test_message_that_was_dropped_is_forgotten_once_what_it_followed_is_settled() -> None:
+    net = Net(*NAMES)
+    s1, s2, _ = net
+    s1.send("S3")
+    letter = s1.send("S2")
+    net.carry("S1", "S2")
+    s2.drop(letter)
+    unrelated = s2.send("S3")
+    assert stamp_of(s2, unrelated, "S3").after == {}, "nothing but what names it follows it"
+    assert stamp_of(s2, unrelated, "S3").clock == {s2.me: 1}
+    assert (len(s2.engine.contexts), len(s2.engine.contexts._dropped)) == (1, 1)
+    net.settle()
+    assert (len(s2.engine.contexts), len(s2.engine.contexts._dropped)) == (0, 0)

@@ -707,3 +707,17 @@ def test_a2_sender_that_repeats_itself_and_never_reads_fills_no_memory(monkeypat
     net.deliver("S1", "S2", *[frame] * 10)
     assert len(s2.duplicates) == 10
     assert len(s2.engine.settlement.inbound[s1.me].to_report) == 3
+
+
+def test_own_unordered_message_settles_with_the_message_that_it_followed() -> None:
+    net = Net("S1", "S2")
+    s1, s2 = net
+    cause = s1.send("S2")
+    net.carry("S1", "S2")
+    s2.start(cause)
+    note = s2.send("S2", subject="none.note")
+    s2.handle(note)
+    assert s2.settled == [], "not before what it follows"
+    s2.finish(cause)
+    assert s2.settled == [note], "though no frame comes any more"
+    assert s2.engine.all_reported is False, "the sender has still to be told of its own"

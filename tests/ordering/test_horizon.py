@@ -193,7 +193,7 @@ def test_link_of_which_all_that_the_clock_counts_is_stable_is_not_waited_for() -
     net.cut("S1", "S3")
     net.now_ms += 10
     effect = s2.send("S3")
-    s2.engine.context.reach(s2.engine.hlc.last_int)
+    s2.engine.context.reach(s2.engine.hlc.tick_int(net.now_ms))
     later = s2.send("S3")
     net.carry("S2", "S3")
     assert s3.handle_all() == [effect, later]
@@ -269,8 +269,8 @@ def test_resend_goes_before_what_is_later_on_the_link_whatever_was_queued_first(
     dots = [s1.send("S2") for _ in range(4)]
     net.take("S1", "S2")
     link = s1.engine.outbound["S2"]
-    link.resend(1, 1)
-    link.resend(2, 3)
+    link.resend([(1, 1)])
+    link.resend([(2, 3)])
     assert list(link.queue) == [dot.seq for dot in dots]
     assert link.past(NOW) == stamp_to(s1, "S2", dots[0]).stamp.timestamp - 1
 
@@ -523,3 +523,44 @@ def test_dot_for_this_node_itself_that_can_never_come_counts_as_lost() -> None:
     assert settlement.is_lost("S1", NodeId("S9", 1), 1)
     assert not settlement.is_lost("S1", NodeId("S9", 2), 1)
     assert not settlement.is_lost("S2", NodeId("S9", 1), 1), "of others only what they said themselves"
+
+
+def own_note_under_a_horizon(net: Net) -> tuple[Station, Dot]:
+    """S2 has handled an unordered message to itself which follows, by a horizon, what nobody can name."""
+    s2 = net["S2"]
+    s2.engine.context.reach(s2.engine.hlc.tick_int(net.now_ms))
+    note = s2.send("S2", subject="none.note")
+    s2.handle(note)
+    assert s2.settled == []
+    return s2, note
+
+
+def test_own_message_under_a_horizon_settles_once_the_time_for_senders_to_dial_is_over() -> None:
+    net = Net("S1", "S2", config=replace(BARE, clock_entries_max=0), connect=False)
+    net["S2"].tick()
+    s2, note = own_note_under_a_horizon(net)
+    net.now_ms += s2.engine.config.links_known_after_ms
+    s2.tick()
+    assert s2.settled == [note]
+
+
+def test_own_message_under_a_horizon_settles_once_the_sender_that_it_waits_for_has_been_superseded() -> None:
+    net = net_of("S1", "S2")
+    net.now_ms += 10_000
+    s1, s2 = net
+    s2.tick()
+    s2.engine.counts.merge({s1.me: 1})  # of S1's first message, which never gets here
+    s2, note = own_note_under_a_horizon(net)
+    net.restart("S1")
+    net.connect("S1", "S2")
+    assert s2.settled == [note]
+
+
+def test_sender_that_starts_over_and_over_is_doubted_once_for_each_start() -> None:
+    net = net_of("S1", "S2")
+    for _ in range(20):
+        net.restart("S1")
+        net.connect("S1", "S2")
+        net.carry("S1", "S2", heartbeat=True)
+    doubtful = net["S2"].engine.delivery.horizons._doubtful
+    assert [link.origin.incarnation for link in doubtful] == list(range(1, 21))

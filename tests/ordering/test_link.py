@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from causal.errors import ProtocolError
 from causal.ordering import NodeId
 from causal.ordering.frames import Welcome
-from causal.ordering.link import InboundLink, OutboundLink, Received
+from causal.ordering.link import REPORTS_MAX, InboundLink, OutboundLink, Received
 from tests.ordering.links import copy_of, quick
 
 
@@ -208,11 +208,11 @@ def test_frame_is_bounded_by_messages_and_by_bytes() -> None:
 def test_message_settled_while_it_waits_to_be_sent_again_is_not_sent() -> None:
     link = link_with(10, 10)
     taken(link)
-    link.resend(1, 2)
+    link.resend([(1, 2)])
     assert list(link.queue) == [1, 2]
     link.settle([1])
     assert taken(link) == [2]
-    link.resend(2, 2)
+    link.resend([(2, 2)])
     link.settle([2])
     assert not link.has_credit()
     assert (link.outbox_bytes, link.in_flight_bytes, link.in_flight) == (0, 0, set())
@@ -221,9 +221,9 @@ def test_message_settled_while_it_waits_to_be_sent_again_is_not_sent() -> None:
 def test_resend_asked_for_twice_puts_a_message_on_the_stream_once() -> None:
     link = link_with(10, 10, 10)
     taken(link)
-    link.resend(1, 2)
-    link.resend(1, 2)
-    link.resend(7, 9)
+    link.resend([(1, 2)])
+    link.resend([(1, 2)])
+    link.resend([(7, 9)])
     assert link.in_flight_bytes == 10
     assert taken(link) == [1, 2]
     assert link.in_flight_bytes == 30
@@ -232,7 +232,7 @@ def test_resend_asked_for_twice_puts_a_message_on_the_stream_once() -> None:
 def test_resend_goes_before_what_was_never_sent() -> None:
     link = link_with(1, 1, 1, 1, window=(3, 100))
     taken(link)
-    link.resend(2, 2)
+    link.resend([(2, 2)])
     assert taken(link) == [2]
     assert link.in_flight == {1, 2, 3}
 
@@ -282,3 +282,26 @@ def test_digests_of_the_last_settled_messages_are_remembered_and_older_ones_go(m
         link.remember(copy_of(seq, payload=b"one"))
     again = {seq: link.contradicts(copy_of(seq, payload=b"another")) for seq in range(1, 6)}
     assert again == {1: False, 2: False, 3: True, 4: True, 5: True}, "two at least, twice as many at most"
+
+
+GAP = st.tuples(st.integers(1, 12), st.integers(0, 5)).map(lambda gap: (gap[0], gap[0] + gap[1]))
+
+
+@quick
+@given(st.lists(GAP, max_size=6), st.sets(st.integers(1, 10)))
+def test_resend_of_many_gaps_sends_again_what_lies_in_any_of_them(gaps: list[tuple[int, int]], gone: set[int]) -> None:
+    link = link_with(*[1] * 10)
+    taken(link)
+    link.settle(gone)
+    link.resend(gaps)
+    lost = [seq for seq in range(1, 11) if seq not in gone and any(first <= seq <= last for first, last in gaps)]
+    assert taken(link) == lost
+    assert link.in_flight_bytes == len(link.in_flight) == 10 - len(gone)
+
+
+def test_watch_past_the_bound_of_a_frame_is_cut_so_that_no_peer_refuses_it() -> None:
+    link = InboundLink(NodeId("S1", 1))
+    link.watch = {NodeId(f"X{number}", 1): 1 for number in range(REPORTS_MAX + 1)}
+    frame = link.report(heartbeat=False)
+    assert frame is not None
+    assert len(frame.watch) == REPORTS_MAX

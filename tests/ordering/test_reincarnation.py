@@ -8,6 +8,7 @@ from causal.errors import OrderingError
 from causal.ordering import EngineConfig, NodeId
 from causal.ordering.frames import RefusalCode
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
+from causal.ordering.tokens import observe, token_of
 from tests.ordering.links import Net, Station, refused, unchanged
 
 
@@ -105,3 +106,13 @@ def test_node_that_has_sent_to_itself_keeps_its_incarnation() -> None:
     _, s1 = refused_for_its_clock()
     s1.send("S1")
     assert not can_reincarnate(s1.engine)
+
+
+def test_clock_of_a_node_that_takes_a_later_incarnation_still_counts_what_a_token_counted() -> None:
+    net = Net("S1", "S2", "S3", connect=False)
+    s1, s2, _ = net
+    s1.send("S3")
+    observe(s2.engine, s2.engine.context, token_of(s1.engine, s1.engine.context), net.now_ms)
+    reincarnate(s2.engine, 6)
+    after = s2.send("S3")
+    assert s2.engine.outbound["S3"].outbox[after.seq].stamp.clock == {s2.me: 1, s1.me: 1}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causal.ordering import Dot, EngineConfig, NodeId
+from causal.ordering import Dot, EngineConfig, NodeId, stability
 from causal.ordering.frames import ReceiverFrame, SenderFrame, StableNumber
 from causal.ordering.settlement import join
 from tests.ordering.links import Net, quick
@@ -628,3 +629,31 @@ def test_stable_number_releases_what_waits_here_for_a_dot_of_an_earlier_self() -
     net.carry("S2", "S3", heartbeat=True)
     assert s3.handle_all() == [m3]
     assert s3.arrivals[m3].verdict.ordered
+
+
+def test_frame_that_reports_on_an_origin_many_times_has_it_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net("S1", "S2")
+    s1, s2 = net
+    looks: list[NodeId] = []
+    monkeypatch.setattr(s2.engine.delivery, "look_again", lambda origin, _: looks.append(origin))
+    x, y = NodeId("X", 1), NodeId("Y", 1)
+    reports = [StableNumber(origin=x, upto=upto, lagging={}) for upto in range(1, 50)]
+    reports.append(StableNumber(origin=y, upto=1, lagging={}))
+    (frame,) = net.take("S1", "S2", heartbeat=True)
+    s2.engine.arrived(s1.me, replace(frame, stable=tuple(reports)), net.now_ms)
+    assert looks == [x, y]
+    assert s2.engine.settlement.stable[x].upto == 49
+
+
+def test_receiver_that_makes_up_origins_is_owed_a_bounded_number_and_others_are_asked_for_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stability, "WATCHED_MAX", 50)
+    monkeypatch.setattr(stability, "REPORTS_MAX", 20)
+    net = Net("S1", "S2", "S3")
+    s2 = net["S2"]
+    watch = {NodeId(f"X{number}", 1): 7 for number in range(100)}
+    s2.engine.reported("S3", ReceiverFrame(received=1, watch=watch), net.now_ms)
+    assert len(s2.engine.outbound["S3"].told) == 50
+    s2.tick()
+    assert len(s2.engine.settlement.inbound[net["S1"].me].watch) == 20
