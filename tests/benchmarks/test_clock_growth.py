@@ -37,6 +37,8 @@ from causal.ordering.stamp import Copy, Stamp
 from causal.wire.codec import SenderEncoder
 from tests.benchmarks.literal_optimal import Both
 
+pytestmark = pytest.mark.simulation
+
 ME, OTHER, THIRD = (
     NodeId(name, 1_790_000_000_000) for name in ("billing-api-001", "catalog-view-002", "stock-sync-003")
 )

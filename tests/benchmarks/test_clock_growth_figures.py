@@ -23,6 +23,8 @@ from benchmarks.clock_growth.tables import COLUMNS, show
 from benchmarks.clock_growth.variants import VARIANTS
 from benchmarks.command import OK, SHORT
 
+pytestmark = pytest.mark.simulation
+
 
 @cache
 def small_run() -> dict[str, Any]:

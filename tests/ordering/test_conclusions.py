@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from causal.ordering import Dot, VerdictKind
+from causal.ordering import Dot, NodeId, VerdictKind
 from causal.ordering.settlement import CONCLUDED_MAX
 from tests.ordering.links import Net
 
@@ -107,3 +107,12 @@ def test_peers_are_all_told_once_each_connected_one_has_taken_in_that_its_messag
     assert not s1.engine.stability.all_told
     net.cut("S1", "S3")
     assert s1.engine.stability.all_told, "who is not there cannot be told"
+
+
+def test_words_about_losses_are_remembered_of_a_bounded_number_of_incarnations() -> None:
+    settlement = Net("S1", "S2")["S1"].engine.settlement
+    for number in range(CONCLUDED_MAX + 1):
+        settlement.conclude("S2", NodeId("S9", number), 1, chained=False, lost=True)
+    assert not settlement.is_lost("S2", NodeId("S9", 0), 1), "an older word would be given again"
+    assert settlement.is_lost("S2", NodeId("S9", 1), 1)
+    assert len(settlement.losers["S2"]) == CONCLUDED_MAX

@@ -596,3 +596,12 @@ def test_message_that_was_dropped_is_forgotten_once_what_it_followed_is_settled(
     assert (len(s2.engine.contexts), len(s2.engine.contexts._dropped)) == (1, 1)
     net.settle()
     assert (len(s2.engine.contexts), len(s2.engine.contexts._dropped)) == (0, 0)
+
+
+def test_dropped_message_that_nothing_has_to_wait_for_leaves_nothing_behind() -> None:
+    net = Net("S1", "S2")
+    s1, s2 = net
+    message = s1.send("S2", subject="none")
+    net.carry("S1", "S2")
+    s2.drop(message)
+    assert len(s2.engine.contexts) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from causal.errors import ClockDriftError, TokenError
@@ -90,3 +92,33 @@ def test_token_from_far_away_names_origins_that_are_not_known_here() -> None:
     token = Token(START_MS << 16, {"S3": {far: 4}}, {far: 4})
     observe(s2.engine, s2.engine.context, token, net.now_ms)
     assert s2.engine.context.pending == {"S3": {far: 4}}
+
+
+def test_token_of_a_node_that_has_sent_nothing_has_the_clock_of_what_it_handled() -> None:
+    net = Net(*NAMES)
+    s1, s2, _ = net
+    assert token_of(s2.engine, s2.engine.context).clock == {}
+    message = s1.send("S2", "S3")
+    net.carry("S1", "S2")
+    s2.begin(message)
+    assert token_of(s2.engine, s2.engine.context).clock == {s1.me: 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"horizon": (START_MS << 16) + 1}, "lies after it"),
+        ({"closed": {"S3": {NodeId("S9", 1): 4}}}, "does not list"),
+        ({"closed": {"S3": {NodeId("S9", 1): 4}}, "pending": {"S3": {NodeId("S9", 1): 4}}}, None),
+        ({"closed": {"S3": {NodeId("S9", 1): 4}}, "pending": {"S3": {NodeId("S8", 1): 4}}}, "does not list"),
+    ],
+)
+def test_token_with_an_impossible_horizon_or_closed_dots_is_refused(changed: dict[str, Any], match: str | None) -> None:
+    net = Net(*NAMES)
+    token = Token(START_MS << 16, {}, None)._replace(**changed)
+    if match is None:
+        observe(net["S1"].engine, net["S1"].engine.context, token, START_MS)
+        assert net["S1"].engine.context.closed == {"S3": {NodeId("S9", 1): 4}}
+        return
+    with pytest.raises(TokenError, match=match):
+        observe(net["S1"].engine, net["S1"].engine.context, token, START_MS)
