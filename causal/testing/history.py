@@ -51,6 +51,8 @@ class History:
         """What each incarnation of each process has sent."""
         self._claimed = 0
         """What its sender has counted as settled."""
+        self._dialled: dict[tuple[str, int], dict[str, int]] = {}
+        """Process and message → the senders that it had heard when it released the message."""
 
     def add_twin(self, name: str, place: str) -> None:
         """There is a second process with this name."""
@@ -136,6 +138,10 @@ class History:
             if place.received & sent.bit:
                 self.blame(f"doubled: {name} took {sent.dot} in twice")
             place.received |= sent.bit
+
+    def released(self, name: str, number: int) -> None:
+        """A message waits for nothing more, perhaps for a free handler: whoever dials from now on comes too late."""
+        self._dialled[name, number] = dict(self.places[name].latest)
 
     def doubted(self, name: str, number: int) -> None:
         """A message has been released, and says that something which precedes it may be missing."""
@@ -300,7 +306,7 @@ class History:
             return
         missing = early & ~place.lost_ever
         if missing:
-            excused = self._excused(place, sent, missing, bounded)
+            excused = self._excused(name, place, sent, missing, bounded)
             for other in self.messages_of(missing & ~excused):
                 self.blame(f"order: {name} starts {sent.dot} before {other.dot} is settled")
         self.tally["started after a loss"] += 1
@@ -311,14 +317,16 @@ class History:
                     return
             self.tally["silent"] += 1
 
-    def _excused(self, place: Place, sent: Sent, missing: int, bounded: bool) -> int:
-        """Of what is missing, what this node could not know of: its sender has never dialled it in this run.
+    def _excused(self, name: str, place: Place, sent: Sent, missing: int, bounded: bool) -> int:
+        """Of what is missing, what this node could not know of: its sender had not dialled in this run when the message
+        was released.
 
         That is so for what a lost message had followed, and after a restart for what a horizon stands in for.
         """
         strangers = before_lost = 0
+        dialled = self._dialled.get((name, sent.bit.bit_length() - 1), place.latest)
         for other in self.messages_of(missing):
-            if other.dot.incarnation > place.latest.get(other.dot.name, 0):
+            if other.dot.incarnation > dialled.get(other.dot.name, 0):
                 strangers |= other.bit
         for lost in self.messages_of(sent.past & place.lost_ever if strangers else 0):
             before_lost |= lost.past & strangers

@@ -128,6 +128,7 @@ class Plan:
         if random.random() < 0.1:
             plan = replace(plan, twin=True, twin_listens=random.random() < 0.5)
         plan = replace(plan, **overrides)
+        unasked = unasked and not (plan.crashes or plan.lost or plan.tokens)
         if unasked and not plan.twin and "garbage_after_ms" not in overrides:
             # Nobody is gone, no stable number gets lost, no dot comes by a way on which none follows: so contexts must
             # get empty without any question.

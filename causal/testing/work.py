@@ -172,6 +172,8 @@ class Work:
             if self._network.faulty and self._random.random() < self._plan.dropped:
                 self._soon(self._random.randrange(30 * MS), self._drop, arrival)
         self._figures.ready(output)
+        for arrival in output.ready:
+            self._history.released(self._place, number_of(arrival))
         self._ready.extend(arrival for arrival in output.ready if not arrival.finished)
         for dot in output.settled:
             self._history.judge_settled(dot, self._place)

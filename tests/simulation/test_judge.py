@@ -76,6 +76,20 @@ def test_lost_message_excuses_what_follows_it_and_not_what_is_still_to_come() ->
     assert judge.violations == ["false alarm: S3 calls S2/1/1 lost, which can still come"]
 
 
+@pytest.mark.parametrize(("first", "verdict"), [("released", []), ("dialled", ["order"])])
+def test_sender_that_dials_a_restarted_node_after_a_release_comes_too_late_for_it(
+    first: str, verdict: list[str]
+) -> None:
+    judge = history()
+    judge.crashed("S3", 2)
+    judge.heard("S3", S2)
+    steps = {"released": lambda: judge.released("S3", 2), "dialled": lambda: judge.heard("S3", S1)}
+    for step in sorted(steps, key=first.__ne__):
+        steps[step]()
+    judge.started("S3", 2, ordered=False, bounded=True)
+    assert [text.partition(":")[0] for text in judge.violations] == verdict
+
+
 def test_message_that_was_never_settled_is_lost_unless_its_sender_has_crashed() -> None:
     judge = history()
     judge.judge_complete({"S1": 2, "S2": 1, "S3": 1})
