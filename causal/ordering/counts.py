@@ -77,6 +77,8 @@ class SendCounts:
 
     def merge(self, clock: Clock | None) -> None:
         """Take in the clock of a message that was delivered; without one, nobody can tell what it followed."""
+        if not self._complete:
+            return
         if type(clock) is SharedClock:
             if clock.others is not self._merged:
                 self._merged = clock.others
@@ -92,6 +94,10 @@ class SendCounts:
         else:
             for origin, count in clock.items():
                 self._raise(origin, count)
+        if len(self._others) > self._entries_max:
+            self._complete = False
+        if not self._complete:  # for good: nobody will ask for it any more, and names can be made up
+            self._others, self._latest, self._merged = {}, {}, None
 
     def _raise(self, origin: NodeId, count: int) -> None:
         known = self._others.get(origin)

@@ -132,3 +132,12 @@ def test_clock_in_a_stamp_keeps_its_values_whatever_is_merged_later() -> None:
     counts.merge(SharedClock({}, NEW, 6))
     second = counts.sent(2)
     assert (first, second) == ({ME: 1, NEW: 3}, {ME: 2, NEW: 6})
+
+
+def test_f9_clock_past_its_bound_keeps_nothing_of_the_names_that_come_later() -> None:
+    counts = SendCounts(ME, 2)
+    for number in range(1000):
+        counts.merge(SharedClock({NodeId(f"S{number}", 3): 1}, NodeId(f"T{number}", 1), 1))
+    assert counts.sent(1) is None
+    assert not counts._others
+    assert not counts._latest
