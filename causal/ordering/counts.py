@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from causal.ordering.dot import NodeId
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Clock
 
 
@@ -138,7 +138,12 @@ def counted(clock: Clock | None, origin: NodeId) -> int | None:
     return None if later else 0
 
 
-def may_count(clock: Clock | None, origin: NodeId, seq: int) -> bool:
-    """Whether what was stamped with this clock follows that message; yes where the clock cannot tell."""
-    count = counted(clock, origin)
-    return count is None or count >= seq
+def may_follow(clock: Clock | None, dots: Iterable[Dot]) -> list[Dot]:
+    """Those of these messages that what was stamped with the clock may follow: also where `counted` cannot tell.
+
+    O(clock + dots): there may be many, and each message here is asked about them.
+    """
+    if clock is None:
+        return list(dots)
+    latest = {origin.name: (origin.incarnation, count) for origin, count in clock.items()}
+    return [dot for dot in dots if dot[1:] <= latest.get(dot.name, (-1, 0))]

@@ -609,3 +609,12 @@ def test_merged_contexts_follow_what_each_of_them_follows() -> None:
     assert whole.pending == {"S3": {chain: 5, single: frozenset((1, 2, 4))}, "S4": {chain: 3}}
     assert whole.horizon == 7
     assert one.pending["S3"] == {chain: 5, single: frozenset((1, 2))}, "it is another one"
+
+
+def test_unordered_message_that_is_dropped_and_follows_nothing_is_not_remembered() -> None:
+    net = Net(*NAMES)
+    s1, s2, _ = net
+    letter = s1.send("S2", subject="none")
+    net.carry("S1", "S2")
+    s2.drop(letter)
+    assert (len(s2.engine.contexts), len(s2.engine.contexts._dropped)) == (0, 0)
