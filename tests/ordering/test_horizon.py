@@ -151,6 +151,7 @@ def test_horizon_waits_not_for_what_its_clock_does_not_count() -> None:
     unrelated, _behind_it = s4.send("S3"), s4.send("S3")
     net.carry("S4", "S3")
     net["S3"].start(unrelated)
+    net.now_ms += 1
     cause, effect = triangle(net)
     net.carry("S1", "S3")
     net.carry("S2", "S3")
