@@ -41,7 +41,8 @@ class Node:
 
     Guarantee: for messages m1 and m2 with m1 → m2 (Lamport's happened-before) that are both addressed to this
     node and whose subjects are causal, the handler of m2 starts only after that of m1 has returned. Messages not
-    so related never wait for each other. With the memory store, what is unsettled is lost if the process dies.
+    so related never wait for each other (but see `dependencies_max`). With the memory store, what is unsettled is
+    lost if the process dies.
     Use: register handlers with `on`, then `async with node:`. All of it belongs to one event loop. Settings are those
     of `NodeConfig`; each is checked here. Raises `ConfigurationError`, `InvalidNameError`.
     """

@@ -28,6 +28,9 @@ log = logging.getLogger("causal")
 BURST = 256
 """Messages begun (or dead-lettered) before the event loop gets its turn: a few milliseconds."""
 
+BURST_SECONDS = 0.005
+"""The same in time: handlers that compute, or block, must not add up to a silence that peers take for a broken link."""
+
 CANCEL_SECONDS = 5.0
 """After so long a handler that does not heed its cancellation is named in the log."""
 
@@ -214,6 +217,7 @@ class HandlerRunner:
     def _begin_ready(self, task: asyncio.Task[None]) -> tuple[Handling, Subscription, Step] | None:
         """Begin what is ready, one after the other, until the burst is over or a handler has to wait: that one."""
         ready, effects = self.ready, self._effects
+        until = time.monotonic() + BURST_SECONDS
         try:
             while ready and self._begun < BURST and not (self.closing or task.cancelling()):
                 self._begun += 1
@@ -240,6 +244,8 @@ class HandlerRunner:
                     self._retry(handling, subscription, error)
                 elif isinstance(error, asyncio.CancelledError):
                     raise error
+                if time.monotonic() > until:
+                    self._begun = BURST  # the burst is over
         finally:
             effects.flush()
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from itertools import islice
 from typing import Any
 
 from causal.node.core import Core
@@ -11,6 +12,7 @@ from causal.node.inbound import InboundStreams
 from causal.node.outbound import OutboundStreams
 from causal.node.runner import Handling
 from causal.ordering import Arrival, NodeId
+from causal.ordering.context import CausalContext
 from causal.ordering.contexts import merged
 from causal.ordering.link import Received
 from causal.ordering.stamp import dots_of, size_of
@@ -27,6 +29,7 @@ def snapshot(
     held = sorted(engine.delivery.held, key=lambda arrival: arrival.received_ns)
     unsettled = engine.unsettled
     retrying = list(runner.retrying.values())
+    whole = merged(engine.contexts)
     return {
         "name": core.me.name,
         "incarnation": core.me.incarnation,
@@ -42,8 +45,8 @@ def snapshot(
         "unsettled_total": len(unsettled),
         "sends_waiting": len(core.room),
         "sends_waited": core.room.waited,
-        "context": {name: list(map(str, dots_of(dots))) for name, dots in merged(engine.contexts).pending.items()},
-        "bounded": _bounded(core),
+        "context": {name: list(map(str, islice(dots_of(dots), LISTED_MAX))) for name, dots in whole.pending.items()},
+        "bounded": _bounded(core, whole),
         "links": {
             "out": {peer: _outbound(core, streams) for peer, streams in outbound.items()},
             "in": _inbound(core, inbound),
@@ -58,10 +61,9 @@ def snapshot(
     }
 
 
-def _bounded(core: Core) -> dict[str, Any]:
+def _bounded(core: Core, whole: CausalContext) -> dict[str, Any]:
     """How full stamps are, and what it costs that some dots did not fit. `horizon`: seconds that it lies back."""
-    engine = core.engine
-    horizons, whole = engine.delivery.horizons, merged(engine.contexts)
+    engine, horizons = core.engine, core.engine.delivery.horizons
     return {
         "dependencies_max": engine.config.dependencies_max,
         "pending": max((size_of(context.pending) for context in engine.contexts), default=0),

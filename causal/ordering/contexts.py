@@ -294,8 +294,20 @@ def _lists(context: CausalContext, origin: NodeId, seq: int) -> bool:
 
 
 def merged(contexts: Iterable[CausalContext]) -> CausalContext:
-    """One context that follows what all of these follow."""
+    """One context that follows what all of these follow, to look at. O(dots pending), however many share them."""
     whole = CausalContext()
-    for context in contexts:
-        whole.absorb(context, lambda *_: False)
+    chains: dict[str, dict[NodeId, int]] = {}
+    singles: dict[str, dict[NodeId, set[int]]] = {}
+    for context in {id(context): context for context in contexts}.values():
+        whole.reach(context.horizon)
+        for destination, dots in context.pending.items():
+            chained, single = chains.setdefault(destination, {}), singles.setdefault(destination, {})
+            for origin, seqs in dots.items():
+                if isinstance(seqs, int):
+                    chained[origin] = max(seqs, chained.get(origin, 0))
+                else:
+                    single.setdefault(origin, set()).update(seqs)
+    for destination, chained in chains.items():
+        sets = {origin: frozenset(seqs) for origin, seqs in singles[destination].items()}
+        whole.merge({destination: {**chained, **sets}}, lambda *_: False, 0)
     return whole

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from causal.ordering.dot import NodeId
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Clock
 
 
@@ -77,6 +77,8 @@ class SendCounts:
 
     def merge(self, clock: Clock | None) -> None:
         """Take in the clock of a message that was delivered; without one, nobody can tell what it followed."""
+        if not self._complete:
+            return
         if type(clock) is SharedClock:
             if clock.others is not self._merged:
                 self._merged = clock.others
@@ -92,6 +94,10 @@ class SendCounts:
         else:
             for origin, count in clock.items():
                 self._raise(origin, count)
+        if len(self._others) > self._entries_max:
+            self._complete = False
+        if not self._complete:  # for good: nobody will ask for it any more, and names can be made up
+            self._others, self._latest, self._merged = {}, {}, None
 
     def _raise(self, origin: NodeId, count: int) -> None:
         known = self._others.get(origin)
@@ -132,7 +138,12 @@ def counted(clock: Clock | None, origin: NodeId) -> int | None:
     return None if later else 0
 
 
-def may_count(clock: Clock | None, origin: NodeId, seq: int) -> bool:
-    """Whether what was stamped with this clock follows that message; yes where the clock cannot tell."""
-    count = counted(clock, origin)
-    return count is None or count >= seq
+def may_follow(clock: Clock | None, dots: Iterable[Dot]) -> list[Dot]:
+    """Those of these messages that what was stamped with the clock may follow: also where `counted` cannot tell.
+
+    O(clock + dots): there may be many, and each message here is asked about them.
+    """
+    if clock is None:
+        return list(dots)
+    latest = {origin.name: (origin.incarnation, count) for origin, count in clock.items()}
+    return [dot for dot in dots if dot[1:] <= latest.get(dot.name, (-1, 0))]

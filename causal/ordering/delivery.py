@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from causal.errors import OrderingError
-from causal.ordering.counts import may_count
+from causal.ordering.counts import may_follow
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival, HoldBackQueue
 from causal.ordering.horizon import Horizons
@@ -195,7 +195,8 @@ class Delivery:
             for dot in arrival.lost:
                 self.leave_untold(dot)
             return
-        arrival.add_lost(*[dot for dot in self._untold if may_count(arrival.copy.stamp.clock, dot.origin, dot.seq)])
+        if self._untold:
+            arrival.add_lost(*may_follow(arrival.copy.stamp.clock, self._untold))
         for dot in arrival.lost:
             self._untold.pop(dot, None)
 

@@ -118,8 +118,11 @@ class Horizons:
                 _place(each) for link in inbound.values() for each in link.unsettled.values() if not each.passed
             )
         clock = arrival.copy.stamp.clock
+        counts: dict[NodeId, int | None] = {}
         for _, origin, seq in self._unsettled.irange(maximum=(arrival.horizon + 1, NOBODY, 0), reverse=True):
-            count = counted(clock, origin)
+            if origin not in counts:
+                counts[origin] = counted(clock, origin)
+            count = counts[origin]
             if count is None or seq <= count:
                 return inbound[origin].unsettled[seq]
         return None

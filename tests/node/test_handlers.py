@@ -13,6 +13,7 @@ from itertools import pairwise
 import pytest
 
 from causal import ConfigurationError, HandlerError, Message, Policy, SubjectError
+from causal.node import runner
 from causal.node.handlers import Handlers
 from causal.testing.cluster import Cluster
 from tests.node.support import AT_ONCE, Collector, Gate, RawSender, lines, quick, told, turns, until
@@ -479,3 +480,31 @@ async def _beat(gaps: list[float]) -> None:
         now = time.thread_time()
         gaps.append(now - last)
         last = now
+
+
+async def test_handlers_that_block_for_long_leave_the_event_loop_its_turn_between_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "BURST_SECONDS", -1.0)  # whatever a handler takes is too long
+    s1, s2 = quick("S1"), quick("S2")
+    turns_of_the_loop, handled = 0, []
+    gate = asyncio.Event()
+
+    @s2.on("first")
+    async def first(message: Message) -> None:
+        await gate.wait()
+
+    @s2.on("next")
+    async def handle(message: Message) -> None:
+        handled.append(turns_of_the_loop)
+
+    async with Cluster(s1, s2):
+        await s1.send("S2", "first")
+        for _ in range(20):
+            await s1.send("S2", "next")
+        await until(lambda: s2.status()["held_total"] == 20)
+        gate.set()
+        while len(handled) < 20:
+            turns_of_the_loop += 1
+            await asyncio.sleep(0)
+    assert len(set(handled)) == 20, "each in a turn of its own"

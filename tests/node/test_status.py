@@ -117,3 +117,15 @@ async def test_status_shows_what_the_bound_costs_and_names_the_link_that_a_horiz
         assert cluster.check().violation_count == 0
     assert [message.subject for message in got.messages][-2:] == ["a", "b"]
     assert all(message.verdict.ordered for message in got.messages)
+
+
+async def test_status_lists_of_a_context_what_fits_however_many_keys_wait() -> None:
+    s1 = quick("S1", scope="context", drain_timeout=0.01)
+    s2 = quick("S2")
+    async with Cluster(s1, s2) as cluster:
+        cluster.cut("S1", "S2")
+        for number in range(LISTED_MAX + 5):
+            await s1.send("S2", "a", key=str(number))
+        assert len(s1.status()["context"]["S2"]) == LISTED_MAX
+        cluster.heal("S1", "S2")
+        await cluster.settled()

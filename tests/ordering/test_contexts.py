@@ -10,6 +10,7 @@ import pytest
 
 from causal.errors import BackpressureError, ConfigurationError, ProtocolError, UnknownDotError
 from causal.ordering import Dot, Engine, EngineConfig, NodeId, Ordering, Output, VerdictKind
+from causal.ordering.context import CausalContext
 from causal.ordering.contexts import LOOKS_A_TICK, Follows, merged
 from causal.ordering.frames import Hello, Refusal, RefusalCode, Welcome
 from causal.ordering.reincarnation import reincarnate
@@ -605,3 +606,24 @@ def test_dropped_message_that_nothing_has_to_wait_for_leaves_nothing_behind() ->
     net.carry("S1", "S2")
     s2.drop(message)
     assert len(s2.engine.contexts) == 0
+
+
+def test_merged_contexts_follow_what_each_of_them_follows() -> None:
+    one, other = CausalContext(1), CausalContext(2)
+    chain, single = NodeId("S1", 1), NodeId("S2", 1)
+    one.merge({"S3": {chain: 5, single: frozenset((1, 2))}}, lambda *_: False, 10)
+    other.merge({"S3": {chain: 3, single: frozenset((2, 4))}, "S4": {chain: 3}}, lambda *_: False, 10)
+    other.reach(7)
+    whole = merged([one, other, one])
+    assert whole.pending == {"S3": {chain: 5, single: frozenset((1, 2, 4))}, "S4": {chain: 3}}
+    assert whole.horizon == 7
+    assert one.pending["S3"] == {chain: 5, single: frozenset((1, 2))}, "it is another one"
+
+
+def test_unordered_message_that_is_dropped_and_follows_nothing_is_not_remembered() -> None:
+    net = Net(*NAMES)
+    s1, s2, _ = net
+    letter = s1.send("S2", subject="none")
+    net.carry("S1", "S2")
+    s2.drop(letter)
+    assert (len(s2.engine.contexts), len(s2.engine.contexts._dropped)) == (0, 0)

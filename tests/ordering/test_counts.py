@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from causal.ordering import EngineConfig, NodeId
-from causal.ordering.counts import SendCounts, SharedClock, may_count
+from causal.ordering import Dot, EngineConfig, NodeId
+from causal.ordering.counts import SendCounts, SharedClock, may_follow
 from tests.ordering.links import Net
 
 ME = NodeId("S1", 5)
@@ -107,14 +107,13 @@ def test_message_without_a_clock_is_delivered_in_order_and_leaves_the_receiver_w
     assert s2.arrivals[dots[0]].copy.stamp.clock is None
 
 
-def test_clock_that_is_missing_or_of_a_later_incarnation_may_count_anything() -> None:
+def test_message_may_follow_what_its_clock_counts_and_anything_where_the_clock_cannot_tell() -> None:
     clock = {NodeId("S1", 1): 5, NodeId("S2", 2): 1}
-    assert may_count(clock, NodeId("S1", 1), 5)
-    assert not may_count(clock, NodeId("S1", 1), 6)
-    assert not may_count(clock, NodeId("S1", 2), 1)
-    assert may_count(clock, NodeId("S2", 1), 9)
-    assert not may_count(clock, NodeId("S3", 1), 1)
-    assert may_count(None, NodeId("S3", 1), 1)
+    followed = [Dot("S1", 1, 5), Dot("S2", 1, 9)]
+    others = [Dot("S1", 1, 6), Dot("S1", 2, 1), Dot("S3", 1, 1)]
+    assert may_follow(clock, [*others, *followed]) == followed
+    assert may_follow(SharedClock({NodeId("S2", 2): 1}, NodeId("S1", 1), 5), [*others, *followed]) == followed
+    assert may_follow(None, others) == others
 
 
 def test_clock_that_shares_its_others_reads_as_the_mapping_that_it_is() -> None:
@@ -132,3 +131,12 @@ def test_clock_in_a_stamp_keeps_its_values_whatever_is_merged_later() -> None:
     counts.merge(SharedClock({}, NEW, 6))
     second = counts.sent(2)
     assert (first, second) == ({ME: 1, NEW: 3}, {ME: 2, NEW: 6})
+
+
+def test_f9_clock_past_its_bound_keeps_nothing_of_the_names_that_come_later() -> None:
+    counts = SendCounts(ME, 2)
+    for number in range(1000):
+        counts.merge(SharedClock({NodeId(f"S{number}", 3): 1}, NodeId(f"T{number}", 1), 1))
+    assert counts.sent(1) is None
+    assert not counts._others
+    assert not counts._latest

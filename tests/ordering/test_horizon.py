@@ -148,9 +148,10 @@ def test_horizon_waits_for_what_was_received_before_it_and_is_not_settled() -> N
 def test_horizon_waits_not_for_what_its_clock_does_not_count() -> None:
     net = net_of("S1", "S2", "S3", "S4")
     s4 = net["S4"]
-    unrelated = s4.send("S3")
+    unrelated, _behind_it = s4.send("S3"), s4.send("S3")
     net.carry("S4", "S3")
     net["S3"].start(unrelated)
+    net.now_ms += 1
     cause, effect = triangle(net)
     net.carry("S1", "S3")
     net.carry("S2", "S3")
