@@ -51,8 +51,9 @@ class History:
         """What each incarnation of each process has sent."""
         self._claimed = 0
         """What its sender has counted as settled."""
-        self._dialled: dict[tuple[str, int], dict[str, int]] = {}
-        """Process and message → the senders that it had heard when it released the message."""
+        self._released: dict[tuple[str, int], tuple[dict[str, int], bool]] = {}
+        """Process and message → the senders that it had heard when it released the message, and whether the time for
+        them to dial was over."""
 
     def add_twin(self, name: str, place: str) -> None:
         """There is a second process with this name."""
@@ -139,9 +140,12 @@ class History:
                 self.blame(f"doubled: {name} took {sent.dot} in twice")
             place.received |= sent.bit
 
-    def released(self, name: str, number: int) -> None:
-        """A message waits for nothing more, perhaps for a free handler: whoever dials from now on comes too late."""
-        self._dialled[name, number] = dict(self.places[name].latest)
+    def released(self, name: str, number: int, *, late: bool) -> None:
+        """A message waits for nothing more, perhaps for a free handler: whoever dials from now on comes too late.
+
+        `late`: the time is over in which this node waits for senders of its former incarnation.
+        """
+        self._released[name, number] = (dict(self.places[name].latest), late)
 
     def doubted(self, name: str, number: int) -> None:
         """A message has been released, and says that something which precedes it may be missing."""
@@ -324,16 +328,16 @@ class History:
         That is so for what a lost message had followed, and after a restart for what a horizon stands in for.
         """
         strangers = before_lost = 0
-        dialled = self._dialled.get((name, sent.bit.bit_length() - 1), place.latest)
+        dialled, late = self._released.get((name, sent.bit.bit_length() - 1), (place.latest, True))
         for other in self.messages_of(missing):
             if other.dot.incarnation > dialled.get(other.dot.name, 0):
                 strangers |= other.bit
         for lost in self.messages_of(sent.past & place.lost_ever if strangers else 0):
             before_lost |= lost.past & strangers
-        late = strangers & ~before_lost if bounded and place.restarted else 0
+        unknown = strangers & ~before_lost if bounded and place.restarted and late else 0
         self.tally["excused: preceded a lost one, and its sender never dialled"] += before_lost.bit_count()
-        self.tally["excused: its sender has not dialled since a restart"] += late.bit_count()
-        return before_lost | late
+        self.tally["excused: its sender has not dialled since a restart"] += unknown.bit_count()
+        return before_lost | unknown
 
     def _followers(self, first: Sent) -> int:
         bits = 0

@@ -71,6 +71,7 @@ class Work:
         self._figures = figures
         self._draw = draw
         self._now_ms = now_ms
+        self._began_ms = now_ms()
         self._soon = soon
         self._take = take
         self._scoped = engine.config.scope is Scope.CONTEXT
@@ -172,8 +173,9 @@ class Work:
             if self._network.faulty and self._random.random() < self._plan.dropped:
                 self._soon(self._random.randrange(30 * MS), self._drop, arrival)
         self._figures.ready(output)
+        late = self._now_ms() - self._began_ms >= self._plan.links_known_ms
         for arrival in output.ready:
-            self._history.released(self._place, number_of(arrival))
+            self._history.released(self._place, number_of(arrival), late=late)
         self._ready.extend(arrival for arrival in output.ready if not arrival.finished)
         for dot in output.settled:
             self._history.judge_settled(dot, self._place)

@@ -76,16 +76,20 @@ def test_lost_message_excuses_what_follows_it_and_not_what_is_still_to_come() ->
     assert judge.violations == ["false alarm: S3 calls S2/1/1 lost, which can still come"]
 
 
-@pytest.mark.parametrize(("first", "verdict"), [("released", []), ("dialled", ["order"])])
-def test_sender_that_dials_a_restarted_node_after_a_release_comes_too_late_for_it(
-    first: str, verdict: list[str]
+@pytest.mark.parametrize(
+    ("dialled", "late", "verdict"),
+    [("afterwards", True, []), ("before", True, ["order"]), ("afterwards", False, ["order"])],
+)
+def test_sender_that_dials_a_restarted_node_too_late_for_a_release_excuses_it(
+    dialled: str, late: bool, verdict: list[str]
 ) -> None:
     judge = history()
     judge.crashed("S3", 2)
     judge.heard("S3", S2)
-    steps = {"released": lambda: judge.released("S3", 2), "dialled": lambda: judge.heard("S3", S1)}
-    for step in sorted(steps, key=first.__ne__):
-        steps[step]()
+    if dialled == "before":
+        judge.heard("S3", S1)
+    judge.released("S3", 2, late=late)
+    judge.heard("S3", S1)
     judge.started("S3", 2, ordered=False, bounded=True)
     assert [text.partition(":")[0] for text in judge.violations] == verdict
 
