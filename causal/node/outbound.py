@@ -30,6 +30,8 @@ class OutboundStreams:
         self.since = time.monotonic()
         self.error: CausalError | None = None
         """Why the last stream ended, until the peer has accepted a frame of the present one."""
+        self._logged: object = None
+        """The reason that was logged last, until then: a broken stream in between makes it no news."""
         self.attempts = 0
         """Attempts in a row of which no frame was accepted."""
         self.stamp_bytes = 0
@@ -54,8 +56,9 @@ class OutboundStreams:
 
     def _note(self, error: CausalError) -> None:
         """A peer that is away is normal and goes to the status; what somebody must mend goes to the log, once."""
-        if not isinstance(error, TransportError) and reason(error) != reason(self.error):
+        if not isinstance(error, TransportError) and reason(error) != self._logged:
             log.error("link to %s at %s: %s", self.peer, self.address, error)
+            self._logged = reason(error)
         self.error = error
         self._enter("connecting")
 
@@ -118,7 +121,7 @@ class OutboundStreams:
             core.apply(core.engine.reported(self.peer, frame, now_ms()))
             core.progress.set()
             if frame.received:
-                self.attempts, self.error = 0, None
+                self.attempts, self.error, self._logged = 0, None, None
             await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
 
     async def _write(self, connection: Connection, encoder: SenderEncoder) -> None:
