@@ -31,7 +31,7 @@ class OutboundStreams:
         self.error: CausalError | None = None
         """Why the last stream ended, until the peer has accepted a frame of the present one."""
         self._logged: object = None
-        """Why the last stream ended for which that was logged; it is said again once the peer has accepted a frame."""
+        """The reason that was logged last, until then: a broken stream in between makes it no news."""
         self.attempts = 0
         """Attempts in a row of which no frame was accepted."""
         self.stamp_bytes = 0

@@ -50,6 +50,27 @@ async def test_b6_c6_earlier_of_two_processes_with_one_name_is_refused_and_says_
     assert got.bodies == ["first", "twin", "twin again"]
 
 
+async def test_b6_refusal_that_a_cut_cable_interrupts_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    s1, s2 = quick("S1", drain_timeout=0), quick("S2")
+    Collector(s2)
+
+    def refused() -> bool:
+        return "another process" in str(out(s1, "S2")["error"])
+
+    async with Cluster(s1, s2) as cluster:
+        await s1.settled(await s1.send("S2", "a", "first"), timeout=5)
+        twin = twin_of(cluster)
+        async with twin:
+            twin._transport.name = "the twin"  # type: ignore[union-attr]  # its way to S2 is not cut
+            await twin.settled(await twin.send("S2", "a", "twin"), timeout=5)
+            await until(refused)
+            cluster.cut("S1", "S2")
+            await until(lambda: not refused())
+            cluster.heal("S1", "S2")
+            await until(refused)
+    assert ["another process" in text for text in errors_of(caplog) if text.startswith("link to S2")] == [True]
+
+
 async def test_b6_process_that_nobody_accepted_drives_no_living_twin_out_and_takes_over_after_it() -> None:
     s1, s2 = quick("S1"), quick("S2")
     got = Collector(s2)

@@ -37,7 +37,7 @@ from causal.ordering.stamp import Stamp
 LEFT_OUT: dict[type, frozenset[str]] = {
     # Constant, or said in another place of the same engine; `changes` and `pruned_at` are said by `_engine`.
     Engine: frozenset({"config", "hlc", "context", "contexts", "settlement"}),
-    CausalContext: frozenset({"__weakref__", "number", "pruned_at"}),
+    CausalContext: frozenset({"__weakref__", "_size", "number", "pruned_at"}),
     Settlement: frozenset({"changes", "outbound"}),
     Stability: frozenset({"_settlement", "_outbound", "_me"}),
     # What is remembered to save work: `_subject` with its `_ordering`, `_merged`, `_shared`.
