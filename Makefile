@@ -58,12 +58,13 @@ test-core: $(DEV_READY) ## the fast tests, with full branch coverage of clock an
 	exit $$((pure + others))
 
 .PHONY: test-simulation
-# Two halves at once: the mutants, and the rest.
+# Two halves at once: mutants, interleavings and benchmarks, and the rest.
+HALF := tests/simulation/test_mutants.py tests/simulation/test_exploration.py tests/benchmarks
 test-simulation: $(DEV_READY) ## the engine under a simulated network: seeds, mutants, every interleaving
-	@$(BIN)/python -m pytest -m simulation tests/simulation/test_mutants.py $(ARGS) >$(VENV)/mutants.log 2>&1 & mutants=$$!; \
-	$(BIN)/python -m pytest -m simulation --ignore tests/simulation/test_mutants.py $(ARGS); rest=$$?; \
-	wait $$mutants; mutants=$$?; cat $(VENV)/mutants.log; \
-	exit $$((rest + mutants))
+	@$(BIN)/python -m pytest -m simulation $(HALF) $(ARGS) >$(VENV)/simulation.log 2>&1 & half=$$!; \
+	$(BIN)/python -m pytest -m simulation $(addprefix --ignore ,$(HALF)) $(ARGS); rest=$$?; \
+	wait $$half; half=$$?; cat $(VENV)/simulation.log; \
+	exit $$((half + rest))
 
 SEEDS := 0:100000
 
