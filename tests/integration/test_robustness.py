@@ -205,7 +205,7 @@ async def test_ctrl_c_before_run_is_awaited_cancels_the_body_and_the_node_drains
     program = (
         "import asyncio, os, signal\n"
         "from causal import Node\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may have started all this with it ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may have it ignored
         "async def main():\n"
         "    node = Node('S1')\n"
         "    @node.on('a')\n"

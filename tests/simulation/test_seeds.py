@@ -38,6 +38,7 @@ def test_seeds_of_ci_show_no_violation_and_leave_no_rule_unused(say: Callable[[s
     assert silent_figures(result.tally) == []
 
 
+@pytest.mark.simulation
 def test_same_seed_in_another_process_repeats_the_run() -> None:
     script = "from causal.testing.simulator import simulate; print([simulate(seed).digest for seed in (0, 3, 8)])"
     here = [simulate(seed).digest for seed in (0, 3, 8)]

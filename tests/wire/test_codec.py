@@ -162,6 +162,7 @@ def message(seq: int = 5, subject: str = "order.paid", payload: bytes = b"payloa
     return Copy(seq, stamp, subject, payload)
 
 
+@pytest.mark.simulation
 @given(sender=nodes, receiver=names, process=processes, frames=st.lists(sender_frames, max_size=2))
 def test_sender_frames_of_a_stream_come_back_as_they_were(
     sender: NodeId, receiver: str, process: int, frames: list[SenderFrame]
@@ -170,6 +171,7 @@ def test_sender_frames_of_a_stream_come_back_as_they_were(
     assert sent(stream) == stream
 
 
+@pytest.mark.simulation
 @given(welcome=welcomes(), frames=st.lists(receiver_frames, max_size=3), refusal=refusals)
 def test_receiver_frames_of_a_stream_come_back_as_they_were(
     welcome: Welcome, frames: list[ReceiverFrame], refusal: Refusal
@@ -183,6 +185,7 @@ def test_refusal_in_place_of_welcome_comes_back_as_it_was(refusal: Refusal) -> N
     assert reported([refusal]) == [refusal]
 
 
+@pytest.mark.simulation
 @given(origin=nodes, copy=copies())
 def test_single_copy_comes_back_with_its_origin(origin: NodeId, copy: Copy) -> None:
     assert decode_copy(encode_copy(origin, copy)) == (origin, copy)

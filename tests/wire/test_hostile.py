@@ -181,6 +181,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.simulation
 @given(columns=st.lists(values | st.lists(values, max_size=3), min_size=11, max_size=12))
 def test_columns_of_arbitrary_values_raise_nothing_but_protocol_errors(columns: list[Any]) -> None:
     packed = msgpack.packb(columns)
