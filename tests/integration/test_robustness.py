@@ -220,7 +220,12 @@ async def test_ctrl_c_before_run_is_awaited_cancels_the_body_and_the_node_drains
     )
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=pipe, stderr=pipe)
-    said, errors = await asyncio.wait_for(process.communicate(), 20)
+    try:
+        said, errors = await asyncio.wait_for(process.communicate(), 20)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert (said, process.returncode) == (b"handled\n", -signal.SIGINT)
     assert errors.endswith(b"KeyboardInterrupt\n")
 
