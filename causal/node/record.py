@@ -48,7 +48,7 @@ class Record:
             key=follows.key if self._scoped else None,
             follows=tuple(named),
         )
-        if not self._engine.accepted:
+        if not self._engine.settlement.accepted:
             self._renamable.append(event)
         elif self._renamable:
             self._renamable.clear()

@@ -53,8 +53,6 @@ class Engine:
         self.config = config or EngineConfig()
         self.hlc = HybridClock(drift_max_ms=self.config.drift_max_ms)
         self.last_seq = 0
-        self.accepted = False
-        """Whether a peer has taken part in a link with this incarnation: then it cannot change any more."""
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound)
         self.contexts = Contexts(self.settlement, self.config.scope)
@@ -166,7 +164,7 @@ class Engine:
         """
         link = self.outbound[peer]
         validate_welcome(self.settlement, peer, welcome)
-        self.accepted = True
+        self.settlement.accepted = True
         self.stamping.unopened.discard(peer)
         output = Output()
         output.transmit.add(peer)
@@ -289,7 +287,7 @@ class Engine:
             self.hlc.merge_int(latest, now_ms)  # no horizon is later than its copy
             link.skew_ms = (latest >> 16) - now_ms
         link.bytes_most = bytes_most
-        self.accepted = True
+        self.settlement.accepted = True
         if frame.base is not None and not link.based:
             link.start_at(frame.base)
             self.settlement.changes += 1

@@ -22,7 +22,8 @@ entry a name, of its latest incarnation (`counts.counted`): no other incarnation
 
 *After a start* without a store the rule has a hole: senders knew an earlier incarnation of this node, and what was open
 to that one was folded. So for `links_known_after_ms` a copy with a horizon also waits until each sender that its clock
-counts has dialled; what comes out without that is `unsure`, and says so.
+counts has dialled; what comes out without that is `unsure`, and says so. So does, at any time, what comes out at a
+process that nobody has let in: another one may have its name, and what precedes is on its way to that one.
 HAZARD: after that time the links that are known count as all there are. A sender that takes longer to find this node
 again may have something that a later copy follows, and nobody notices.
 
@@ -132,7 +133,7 @@ class Horizons:
     def must_hear(self, arrival: Arrival, output: Output) -> bool:
         """Whether the copy has to wait for a link: then the senders are asked, and it is registered here."""
         arrival.waits_past = None
-        if not self.complete or arrival.unsure:
+        if not self.complete or arrival.unsure or not self._settlement.accepted:
             stranger = self._unmet(arrival.copy.stamp.clock)
             arrival.unsure = stranger is not None
             if stranger is not None and not self.complete:

@@ -21,7 +21,7 @@ N = TypeVar("N")
 
 def can_reincarnate(engine: Engine) -> bool:
     """Whether no peer has accepted this incarnation, and nothing was sent to oneself under it."""
-    return not engine.accepted and not engine.settlement.inbound[engine.me].received.to
+    return not engine.settlement.accepted and not engine.settlement.inbound[engine.me].received.to
 
 
 def reincarnate(engine: Engine, incarnation: int) -> None:

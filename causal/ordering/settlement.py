@@ -37,6 +37,8 @@ class Settlement:
         self.outbound = outbound
         self.inbound: dict[NodeId, InboundLink] = {}
         self.latest: dict[str, int] = {me.name: me.incarnation}
+        self.accepted = False
+        """Whether a peer has taken part in a link with this incarnation: then it cannot change any more."""
         self.stable: dict[NodeId, StableNumber] = {}
         self.concluded: dict[str, dict[NodeId, int]] = {}
         """Destination → origin → seq up to which it said itself that nothing is still to come."""

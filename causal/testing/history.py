@@ -59,7 +59,7 @@ class History:
         """There is a second process with this name."""
         self._processes[name].append(place)
         self._processes[place] = self._processes[name]
-        self.places[place] = Place()
+        self.places[place] = Place(restarted=True)  # whoever had a link open to the name did so before it came
 
     def blame(self, text: str) -> None:
         """Note a violation, unless it may come of two processes that pass for one."""

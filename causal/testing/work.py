@@ -101,7 +101,7 @@ class Work:
         if not self._try_send(thread, to, subject):
             self._network.tally["send waits for room"] += 1
             self._soon(self._random.randrange(2 * MS, 20 * MS), self._client_sends, thread, to, subject)
-        elif self._plan.tokens and self._engine.accepted and self._random.random() < self._plan.tokens:
+        elif self._plan.tokens and self._engine.settlement.accepted and self._random.random() < self._plan.tokens:
             # Before that its dots might still be renamed, and whoever observed them would follow what is lost.
             past = self._history.past_of(self._place, thread.name)
             self._network.tokens.append((token_of(self._engine, thread.context), past))

@@ -565,3 +565,15 @@ def test_sender_that_starts_over_and_over_is_doubted_once_for_each_start() -> No
         net.carry("S1", "S2", heartbeat=True)
     doubtful = net["S2"].engine.delivery.horizons._doubtful
     assert [link.origin.incarnation for link in doubtful] == list(range(1, 21))
+
+
+def test_b6_own_message_that_follows_a_stranger_at_a_process_nobody_has_let_in_says_that_it_is_unsure() -> None:
+    net = Net("S1", "S2", config=replace(BARE, dependencies_max=0), connect=False)
+    s2 = net["S2"]
+    s2.tick()
+    net.now_ms += s2.engine.config.links_known_after_ms
+    s2.tick()
+    s2.engine.counts.merge({net["S1"].me: 1})  # of a message to the other process that has the name S2
+    s2.engine.context.reach(s2.engine.hlc.tick_int(net.now_ms))
+    note = s2.send("S2")
+    assert s2.ready[note].verdict.kind is VerdictKind.UNSURE
