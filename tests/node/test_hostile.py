@@ -157,7 +157,7 @@ async def test_e4_message_from_a_clock_far_ahead_is_refused_and_nothing_is_merge
         assert isinstance(answer, Refusal)
         assert answer.code is RefusalCode.CLOCK_DRIFT
         assert not lines(cluster, "S1")
-        assert not core.engine.accepted
+        assert not core.engine.settlement.accepted
         dot = await s1.send("S1", "own")
         await cluster.settled()
         assert got.messages[0].id == dot
