@@ -277,7 +277,7 @@ class Core:
             held_ns = now_ns - arrival.received_ns
             if held_ns:
                 self.counters.held += 1
-            self.runner.ready.append(Handling(self, arrival, held_ns / 1e9))
+            self.runner.ready.append(Handling(None, self, arrival, held_ns / 1e9))
         self.runner.pump()
 
     def _note_arrivals(self, output: Output, copies: Sequence[Copy], now: int) -> None:

@@ -35,24 +35,20 @@ CANCEL_SECONDS = 5.0
 """After so long a handler that does not heed its cancellation is named in the log."""
 
 
-class Handling(Strand):
+class Handling(Strand, eq=False):
     """One message on its way through its handler, over all attempts; these are one strand."""
 
-    __slots__ = ("active", "arrival", "attempt", "error", "held_for", "owner", "payload", "retry_at", "since")
-
-    def __init__(self, owner: Core, arrival: Arrival, held_for: float) -> None:
-        self.contexts = None
-        self.owner = owner
-        """The node whose handler this is: a handler may use other nodes in the same process."""
-        self.arrival = arrival
-        self.held_for = held_for
-        self.payload: Payload | None = None
-        self.attempt = 0
-        self.active = False
-        """Whether the handler is running at this moment."""
-        self.error: str | None = None
-        self.retry_at: float | None = None
-        self.since = 0.0
+    owner: Core
+    """The node whose handler this is: a handler may use other nodes in the same process."""
+    arrival: Arrival
+    held_for: float
+    payload: Payload | None = None
+    attempt: int = 0
+    active: bool = False
+    """Whether the handler is running at this moment."""
+    error: str | None = None
+    retry_at: float | None = None
+    since: float = 0.0
 
     @property
     def handling(self) -> Handling:

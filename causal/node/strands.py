@@ -20,6 +20,8 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Self
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
+from msgspec import Struct
+
 from causal.errors import ClosedError
 from causal.ordering.context import CausalContext
 from causal.ordering.scope import Scope
@@ -31,10 +33,8 @@ if TYPE_CHECKING:
 Contexts = MutableMapping["Core", CausalContext]
 
 
-class Strand:
+class Strand(Struct, eq=False):
     """What belongs to one strand. See the module."""
-
-    __slots__ = ("contexts",)
 
     contexts: Contexts | None
     """Node → the strand's context there, from its first use."""
@@ -45,16 +45,12 @@ class Strand:
         raise NotImplementedError
 
 
-class Opened(Strand):
+class Opened(Strand, eq=False):
     """An opened context, or what a task outside any has in its place."""
 
-    __slots__ = ("_handling", "task")
-
-    def __init__(self, handling: Handling | None, task: ReferenceType[asyncio.Task[object]] | None) -> None:
-        self.contexts = None
-        self._handling = handling
-        self.task = task
-        """The only task that this strand is for; None if whatever inherits it belongs to it."""
+    _handling: Handling | None
+    task: ReferenceType[asyncio.Task[object]] | None
+    """The only task that this strand is for; None if whatever inherits it belongs to it."""
 
     @property
     def handling(self) -> Handling | None:
@@ -87,7 +83,7 @@ def _strand() -> Strand:
     except RuntimeError:
         task = None  # in a thread that was started from the strand
     if strand is None or (task is not None and strand.task is not None and strand.task() is not task):
-        strand = Opened(None, None if task is None else ref(task))
+        strand = Opened(None, None, None if task is None else ref(task))
         current_strand.set(strand)
     return strand
 
@@ -107,7 +103,7 @@ class context:  # noqa: N801  # used like a function, as contextlib's own
 
     async def __aenter__(self) -> Self:
         strand = current_strand.get()
-        self._reset = current_strand.set(Opened(None if strand is None else strand.handling, None))
+        self._reset = current_strand.set(Opened(None, None if strand is None else strand.handling, None))
         return self
 
     async def __aexit__(

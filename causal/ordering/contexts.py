@@ -56,8 +56,10 @@ class Contexts:
 
     def __init__(self, settlement: Settlement, scope: Scope) -> None:
         self.scope = scope
-        self.process = CausalContext()
+        self._process = CausalContext()
         """The one context of process scope; in context scope it stays empty."""
+        self._entered: Arrival | None = None
+        """A message whose handler has started, if the process's context does not follow it yet."""
         self._settlement = settlement
         self._number = 0
         self._open: WeakValueDictionary[int, CausalContext] = WeakValueDictionary()
@@ -83,8 +85,21 @@ class Contexts:
 
     def __iter__(self) -> Iterator[CausalContext]:
         """Every context there is. O(all of them)."""
-        contexts = (self.process,) if self.scope is Scope.PROCESS else self._open.values()
+        contexts: Iterable[CausalContext] = (self.process,) if self.scope is Scope.PROCESS else self._open.values()
         return chain(contexts, self._remembered.values())
+
+    @property
+    def process(self) -> CausalContext:
+        """The one context of process scope.
+
+        Most handlers send nothing, so it follows a message of which nothing is carried to others only when somebody
+        looks at it; and never, if the message is settled by then.
+        """
+        entered = self._entered
+        if entered is not None:
+            self._entered = None
+            self._follow_received(self._process, entered)
+        return self._process
 
     def open(self) -> CausalContext:
         """A new context, which follows nothing; the node's only one in process scope."""
@@ -99,6 +114,8 @@ class Contexts:
         """This context may follow messages of other nodes from now on."""
         if self.scope is Scope.CONTEXT:
             self._open[context.number] = context
+        else:
+            assert context is self.process, "there is no other in process scope"
 
     def seqs(self, seq: int) -> Seqs:
         """An own message, as stamps of this node name it."""
@@ -200,11 +217,16 @@ class Contexts:
 
         Another run of the same handler goes on in the context of the first.
         """
+        if self.scope is Scope.PROCESS:
+            if self._entered is not arrival:
+                process, stamp = self.process, arrival.copy.stamp
+                if stamp.elsewhere or stamp.horizon:
+                    self._follow_received(process, arrival)
+                else:
+                    self._entered = arrival
+            return self._process
         if arrival.context is not None:
             return arrival.context
-        if self.scope is Scope.PROCESS:
-            self._follow_received(self.process, arrival)
-            return self.process
         past = None if key is None else self._remembered.get(key)
         if arrival.copy.stamp.elsewhere or past is not None:
             context = self.open()
@@ -223,6 +245,14 @@ class Contexts:
             self._remember(key, entry)
         return context
 
+    def finished(self, arrival: Arrival) -> None:
+        """The message is settled, or will be in its turn."""
+        arrival.context = None
+        if self._entered is arrival and arrival.passed:
+            self._entered = None
+        elif arrival.passed and self._process.pending:
+            self._process.forget(self._settlement.me.name, arrival.origin, arrival.copy.seq)
+
     def dropped(self, arrival: Arrival) -> None:
         """A message settles without a handler: only what names it follows it, and all that it follows."""
         context = CausalContext()
@@ -236,6 +266,8 @@ class Contexts:
 
     def prune(self, context: CausalContext) -> None:
         """Forget what is settled; what was kept last time stays pending until something more is known."""
+        if context is self._process:
+            context = self.process
         if context.pending and context.pruned_at != self._settlement.changes:
             context.prune(self._settlement.is_settled, self._settlement.is_lost)
             context.pruned_at = self._settlement.changes

@@ -53,15 +53,21 @@ class Delivery:
             output.report.add(link.origin)
         if copy.subject is not self._subject:
             self._subject, self._ordering = copy.subject, self._ordering_of(copy.subject)
-        stamp = copy.stamp
+        stamp, unsettled = copy.stamp, link.unsettled
         horizon = min(stamp.horizon, stamp.timestamp - 1) if stamp.horizon else 0
-        arrival = Arrival(link.origin, copy, self._ordering, listed(stamp.after), horizon)
-        link.unsettled[seq] = arrival
+        after = listed(stamp.after)
+        arrival = Arrival(link.origin, copy, self._ordering, after, horizon)
+        unsettled[seq] = arrival
         if self.horizons.in_use:
             self.horizons.note(arrival)
         output.received.append(arrival)
-        if arrival.ordering is Ordering.NONE:
+        if self._ordering is Ordering.NONE:
             output.ready.append(arrival)
+        if len(after) == 1 and after[0][0] == link.origin:
+            before = unsettled.get(after[0][1])
+            if before is not None and not before.passed:  # the usual case: the one before it in a chain
+                self.holdback.hold(arrival, link.origin, before.copy.seq, absent=False)
+                return
         if self._take_turn(arrival, output):
             self._release_after(arrival, output)
 
@@ -125,9 +131,18 @@ class Delivery:
         while True:
             seq = arrival.copy.seq
             for waiting in self.holdback.release(arrival.origin, seq):
-                if waiting.looked_at < len(waiting.after):  # else it waited under its horizon, not for a dot of its own
+                left = len(waiting.after) - waiting.looked_at
+                if left:  # else it waited under its horizon, not for a dot of its own
                     waiting.looked_at += 1
-                if self._take_turn(waiting, output):
+                if (
+                    left == 1
+                    and not (waiting.horizon or self._untold or waiting.lost or waiting.finished)
+                    and waiting.ordering is Ordering.CAUSAL
+                ):  # the usual case: as `_take_turn`
+                    waiting.in_turn = True
+                    waiting.held_under = None
+                    output.ready.append(waiting)
+                elif self._take_turn(waiting, output):
                     passed = passed or deque()
                     passed.append(waiting)
             if not passed:

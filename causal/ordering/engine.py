@@ -56,7 +56,6 @@ class Engine:
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound)
         self.contexts = Contexts(self.settlement, self.config.scope)
-        self.context = self.contexts.process
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
         self.delivery = Delivery(self.settlement, ordering_of)
@@ -366,10 +365,7 @@ class Engine:
         if not arrival.started:
             self.contexts.dropped(arrival)
         self.delivery.finish(arrival, output)
-        arrival.context = None
-        context = self.context
-        if arrival.passed and context.pending:
-            context.forget(self.me.name, arrival.origin, arrival.copy.seq)
+        self.contexts.finished(arrival)
         if self.me in output.report:  # an own message, or one that waited for this one to settle in turn
             self._settle_own(output)
         return output
@@ -385,6 +381,11 @@ class Engine:
         self.delivery.advance(self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms), output)
         self._settle_own(output)
         return output
+
+    @property
+    def context(self) -> CausalContext:
+        """The causal context of the process; in context scope it follows nothing."""
+        return self.contexts.process
 
     @property
     def unsettled(self) -> list[Dot]:
