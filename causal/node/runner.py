@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("causal")
 
+_set_strand = current_strand.set
+
 BURST = 256
 """Messages begun (or dead-lettered) before the event loop gets its turn: a few milliseconds."""
 
@@ -132,8 +134,10 @@ class HandlerRunner:
         """What handlers find in their context: what was there when the node was entered."""
         self.ready: deque[Handling] = deque()
         """What may be handled now; `pump` sees to what was added."""
+        self.entered: Handling | None = None
+        """What is handled at this moment, up to where it has to wait."""
         self.running: dict[asyncio.Task[None], Handling] = {}
-        """What each busy worker handles."""
+        """What each busy worker waits for."""
         self.retrying: dict[asyncio.Task[None], Handling] = {}
         """What waits to be run again, by the task that waits."""
         self.closing = False
@@ -165,12 +169,17 @@ class HandlerRunner:
     @property
     def idle(self) -> bool:
         """Whether nothing runs, is ready, or waits to be run again."""
-        return not (self.ready or self.running or self.retrying)
+        return not (self.ready or self.entered or self.running or self.retrying)
+
+    @property
+    def begun(self) -> list[Handling]:
+        """What runs."""
+        return [*self.running.values(), *(() if self.entered is None else (self.entered,))]
 
     @property
     def unfinished(self) -> list[Handling]:
         """What runs, is ready, or waits to be run again."""
-        return [*self.running.values(), *self.ready, *self.retrying.values()]
+        return [*self.begun, *self.ready, *self.retrying.values()]
 
     def stop(self) -> None:
         """Cancel what runs and what would be retried; their messages stay unsettled."""
@@ -221,19 +230,21 @@ class HandlerRunner:
                 subscription = self._prepare(handling)
                 if subscription is None:
                     continue
-                handling.attempt += 1
-                handling.retry_at = None
                 effects.started(handling)
-                self.running[task] = handling
+                self.entered = handling
                 handling.active = True
                 error: BaseException | None = None
                 try:
                     step = self._first_step(handling, subscription)
                     if step is not None:
+                        self.running[task] = handling
                         return handling, subscription, step
                 except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  # its message is retried
                     error = raised
-                self._leave(task, handling)
+                finally:
+                    self.entered = None
+                handling.active = False
+                handling.payload = None
                 if error is None:
                     effects.finished(handling)
                 elif not self.closing:
@@ -272,6 +283,7 @@ class HandlerRunner:
         except ProtocolError as error:
             self._effects.dropped(handling, str(error))
             return None
+        handling.attempt += 1
         return subscription
 
     def _first_step(self, handling: Handling, subscription: Subscription) -> Step | None:
@@ -280,7 +292,7 @@ class HandlerRunner:
         key, headers, body = handling.payload
         message = Message(handling.arrival, key, headers, body, handling.held_for, handling.attempt)
         context = self._base.copy()
-        context.run(current_strand.set, handling)
+        context.run(_set_strand, handling)
         handler = subscription.handler(message)
         if type(handler) is not CoroutineType:
             handler = _awaiting(handler)
@@ -306,7 +318,9 @@ class HandlerRunner:
         except Exception as raised:  # noqa: BLE001  # whatever a handler raises, its message is retried
             error = raised
         finally:
-            self._leave(task, handling)
+            handling.active = False
+            handling.payload = None
+            del self.running[task]
         if task.cancelling() and not self.closing:
             await _withdraw_cancellation(task)
         if error is None:
@@ -316,12 +330,6 @@ class HandlerRunner:
             self._coming -= 1
         elif not self.closing:
             self._retry(handling, subscription, error)
-
-    def _leave(self, task: asyncio.Task[None], handling: Handling) -> None:
-        """The handler is over."""
-        handling.active = False
-        handling.payload = None
-        del self.running[task]
 
     def _retry(self, handling: Handling, subscription: Subscription, error: BaseException) -> None:
         policy = subscription.policy
@@ -342,6 +350,7 @@ class HandlerRunner:
             await asyncio.sleep(pause)
         finally:
             del self.retrying[task]
+        handling.retry_at = None
         self.ready.append(handling)
         self.pump()
 

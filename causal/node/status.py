@@ -37,8 +37,8 @@ def snapshot(
         "held": [_held(core, arrival) for arrival in held[:LISTED_MAX]],
         "held_total": len(held),
         "ready_total": len(runner.ready),
-        "running": [_running(handling) for handling in list(runner.running.values())[:LISTED_MAX]],
-        "running_total": len(runner.running),
+        "running": [_running(handling) for handling in runner.begun[:LISTED_MAX]],
+        "running_total": len(runner.begun),
         "retrying": [_retrying(handling) for handling in retrying[:LISTED_MAX]],
         "retrying_total": len(retrying),
         "unsettled": [_unsettled(core, dot) for dot in unsettled[:LISTED_MAX]],
@@ -117,7 +117,7 @@ def _running(handling: Handling) -> dict[str, Any]:
         "id": str(handling.arrival.dot),
         "subject": handling.arrival.copy.subject,
         "attempt": handling.attempt,
-        "since_s": time.monotonic() - handling.since,
+        "since_s": time.monotonic() - handling.since if handling.since else 0.0,
     }
 
 

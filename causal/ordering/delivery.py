@@ -86,11 +86,12 @@ class Delivery:
         if arrival.finished:
             raise OrderingError(f"{arrival.dot} has been finished already")
         arrival.finished = True
-        if not arrival.in_turn:
-            return  # it settles in turn, or whoever follows it would lose what it carried
-        self._settle(arrival, output)
-        self._pass(arrival)
-        self._release_after(arrival, output)
+        if arrival.in_turn:  # else it settles in turn, or whoever follows it would lose what it carried
+            self._settle(arrival, output)
+            arrival.passed = True
+            if self.horizons.in_use:
+                self.horizons.passed(arrival)
+            self._release_after(arrival, output)
 
     def look_again(self, origin: NodeId, output: Output) -> None:
         """Something new is known of this origin: look again at what waits for a dot of it that never came here.

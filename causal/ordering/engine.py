@@ -54,7 +54,7 @@ class Engine:
         self.hlc = HybridClock(drift_max_ms=self.config.drift_max_ms)
         self.last_seq = 0
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
-        self.settlement = Settlement(me, self.outbound)
+        self.settlement = Settlement(me, self.outbound, InboundLink.to_oneself(me, self.config.scope))
         self.contexts = Contexts(self.settlement, self.config.scope)
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
@@ -62,7 +62,6 @@ class Engine:
         self.counts = SendCounts(me, self.config.clock_entries_max)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
-        self.settlement.inbound[me] = InboundLink.to_oneself(me, self.config.scope)
 
     # -- sending ---------------------------------------------------------------------------------------------
 
@@ -145,7 +144,7 @@ class Engine:
             if link.connected:
                 output.transmit.add(link.peer)
             elif link.peer == me.name:
-                self.delivery.receive(self.settlement.inbound[me], copy, output)
+                self.delivery.receive(self.settlement.own, copy, output)
         contexts.sent(follows, context, seq)
         return _new(Dot, (me.name, me.incarnation, seq)), output
 
@@ -335,7 +334,7 @@ class Engine:
 
     def _settle_own(self, output: Output) -> None:
         """Messages to oneself are reported without a stream."""
-        own = self.settlement.inbound[self.me]
+        own = self.settlement.own
         if own.to_report:
             self._settled_at(self.outbound[self.me.name], own.to_report, output)
             own.to_report.clear()
@@ -366,7 +365,7 @@ class Engine:
             self.contexts.dropped(arrival)
         self.delivery.finish(arrival, output)
         self.contexts.finished(arrival)
-        if self.me in output.report:  # an own message, or one that waited for this one to settle in turn
+        if self.settlement.own.to_report:  # an own message, or one that waited for this one to settle in turn
             self._settle_own(output)
         return output
 

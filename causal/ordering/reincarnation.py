@@ -21,7 +21,7 @@ N = TypeVar("N")
 
 def can_reincarnate(engine: Engine) -> bool:
     """Whether no peer has accepted this incarnation, and nothing was sent to oneself under it."""
-    return not engine.settlement.accepted and not engine.settlement.inbound[engine.me].received.to
+    return not engine.settlement.accepted and not engine.settlement.own.received.to
 
 
 def reincarnate(engine: Engine, incarnation: int) -> None:
@@ -53,7 +53,8 @@ def reincarnate(engine: Engine, incarnation: int) -> None:
     engine.me = settlement.me = new
     settlement.latest[new.name] = incarnation
     settlement.stable.pop(old, None)
-    settlement.inbound = {new: InboundLink.to_oneself(new, engine.config.scope)}
+    settlement.own = InboundLink.to_oneself(new, engine.config.scope)
+    settlement.inbound = {new: settlement.own}
     engine.contexts.rename(old, new)
     engine.counts.rename(new)
     engine.stability = Stability(settlement)

@@ -32,10 +32,12 @@ class Settlement:
     numbers heard. Both answers are O(1), and once yes they stay yes.
     """
 
-    def __init__(self, me: NodeId, outbound: dict[str, OutboundLink]) -> None:
+    def __init__(self, me: NodeId, outbound: dict[str, OutboundLink], own: InboundLink) -> None:
         self.me = me
         self.outbound = outbound
-        self.inbound: dict[NodeId, InboundLink] = {}
+        self.own = own
+        """This node's link to itself, which is among the inbound ones."""
+        self.inbound: dict[NodeId, InboundLink] = {me: own}
         self.latest: dict[str, int] = {me.name: me.incarnation}
         self.accepted = False
         """Whether a peer has taken part in a link with this incarnation: then it cannot change any more."""
