@@ -91,6 +91,8 @@ class Core:
         """Sender's name → what wakes the writer of its live stream."""
         self.progress = asyncio.Event()
         """Set whenever something settles or a report is written: for those who wait for the node to drain."""
+        self._sending = Output()
+        """Empty but while something is sent."""
         self._owed = Output()
         """What finished handlers have brought about and `flush` will carry out."""
         self._has_finished = False
@@ -193,10 +195,13 @@ class Core:
             dot = Dot(self.me.name, self.me.incarnation, self.engine.last_seq + 1)
             cause = None if handling is None else handling.arrival.dot
             self.record.send(dot, subject, destinations, cause, follows)
-        dot, output = self.engine.commit(destinations, subject, payload, now_ms(), follows)
+        output = self._sending
+        dot = self.engine.commit(destinations, subject, payload, now_ms(), follows, output)
         for peer in output.transmit:
             self.transmit_wakes[peer].set()
-        if output.received:
+        output.transmit.clear()
+        if output.received:  # one to itself
+            self._sending = Output()
             self.apply(output)
         return dot
 

@@ -23,7 +23,7 @@ from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
-from causal.ordering.stamp import Clock, Seqs, seqs_of
+from causal.ordering.stamp import Clock, seqs_of
 
 LOOKS = 2
 """Entries looked at for each one that is remembered: more than one, so that they become fewer."""
@@ -55,7 +55,8 @@ class Contexts:
     """
 
     def __init__(self, settlement: Settlement, scope: Scope) -> None:
-        self.scope = scope
+        self.single = scope is Scope.PROCESS
+        """Whether there is one context for all that the process does."""
         self._process = CausalContext()
         """The one context of process scope; in context scope it stays empty."""
         self._entered: Arrival | None = None
@@ -85,7 +86,7 @@ class Contexts:
 
     def __iter__(self) -> Iterator[CausalContext]:
         """Every context there is. O(all of them)."""
-        contexts: Iterable[CausalContext] = (self.process,) if self.scope is Scope.PROCESS else self._open.values()
+        contexts: Iterable[CausalContext] = (self.process,) if self.single else self._open.values()
         return chain(contexts, self._remembered.values())
 
     @property
@@ -103,7 +104,7 @@ class Contexts:
 
     def open(self) -> CausalContext:
         """A new context, which follows nothing; the node's only one in process scope."""
-        if self.scope is Scope.PROCESS:
+        if self.single:
             return self.process
         self._number += 1
         context = CausalContext(self._number)
@@ -112,14 +113,10 @@ class Contexts:
 
     def keep(self, context: CausalContext) -> None:
         """This context may follow messages of other nodes from now on."""
-        if self.scope is Scope.CONTEXT:
+        if not self.single:
             self._open[context.number] = context
         else:
             assert context is self.process, "there is no other in process scope"
-
-    def seqs(self, seq: int) -> Seqs:
-        """An own message, as stamps of this node name it."""
-        return seqs_of(seq, self.scope)
 
     # -- sending -----------------------------------------------------------------------------------------------
 
@@ -129,7 +126,7 @@ class Contexts:
         Raises `UnknownDotError` for a message `after` which it is sent and of which nothing is known here.
         """
         context, key, after = follows
-        if self.scope is Scope.PROCESS:
+        if self.single:
             if not after:
                 return self.process
             context, past = self.process, None
@@ -149,7 +146,7 @@ class Contexts:
 
     def sent(self, follows: Follows, staged: CausalContext, seq: int) -> None:
         """A message was sent: its context now follows what `staged` does, which is that message and what it follows."""
-        if self.scope is Scope.PROCESS:
+        if self.single:
             if staged is not self.process:
                 self.process.become(staged)
             return
@@ -217,7 +214,7 @@ class Contexts:
 
         Another run of the same handler goes on in the context of the first.
         """
-        if self.scope is Scope.PROCESS:
+        if self.single:
             if self._entered is not arrival:
                 process, stamp = self.process, arrival.copy.stamp
                 if stamp.elsewhere or stamp.horizon:
@@ -274,7 +271,7 @@ class Contexts:
 
     def tick(self) -> Sequence[CausalContext]:
         """The contexts in which there may be something to ask about: all that are open, some of those remembered."""
-        contexts = [self.process] if self.scope is Scope.PROCESS else list(self._open.values())
+        contexts = [self.process] if self.single else list(self._open.values())
         for context in contexts:
             self.prune(context)
         return [*contexts, *self._look(LOOKS_A_TICK)] if self._remembered else contexts

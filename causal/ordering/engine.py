@@ -85,11 +85,14 @@ class Engine:
         if urgent:
             messages_max, bytes_max = 2 * messages_max, 2 * bytes_max
         for name in destinations:
-            if (full := self.outbound[name].obstacle(size, messages_max, bytes_max)) is not None:
-                return full
-        context = self.contexts.staged(follows)
+            link = self.outbound[name]
+            count = len(link.outbox)
+            if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):  # one message always fits
+                return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
+        contexts = self.contexts
+        context = contexts.process if contexts.single and not follows.after else contexts.staged(follows)
         if context.size + len(destinations) > self.config.dots_max:
-            self.contexts.prune(context)
+            contexts.prune(context)
             self.stamping.fold(context, len(destinations))
             dots = context.size + len(destinations)
             if dots > self.config.dots_max:
@@ -115,7 +118,8 @@ class Engine:
         obstacle = self.obstacle(destinations, len(payload), follows, urgent=urgent)
         if obstacle is not None:
             raise BackpressureError(obstacle)
-        return self.commit(destinations, subject, payload, now_ms, follows)
+        output = Output()
+        return self.commit(destinations, subject, payload, now_ms, follows, output), output
 
     def commit(
         self,
@@ -123,30 +127,32 @@ class Engine:
         subject: str,
         payload: bytes,
         now_ms: int,
-        follows: Follows = CONTEXT_ALONE,
-    ) -> tuple[Dot, Output]:
-        """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`."""
+        follows: Follows,
+        output: Output,
+    ) -> Dot:
+        """`send`, for a caller that has just asked for the `destinations` and about an `obstacle`; adds to `output`."""
         contexts, me = self.contexts, self.me
-        context = contexts.staged(follows)
+        alone = contexts.single and not follows.after
+        context = contexts.process if alone else contexts.staged(follows)
         if context.pending and context.pruned_at != self.settlement.changes:
             contexts.prune(context)
         for clock in contexts.clocks(follows.after) if follows.after else ():
             self.counts.merge(clock)
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
-        seqs, clock = contexts.seqs(seq), self.counts.sent(seq)
+        seqs, clock = seq if contexts.single else frozenset((seq,)), self.counts.sent(seq)
         copies = self.stamping.copies(context, destinations, seq, seqs, timestamp, clock, subject, payload)
         self._unsettled[seq] = len(destinations)
         context.follow(destinations, me, seqs, timestamp)
-        output = Output()
         for link, copy in copies:
             link.enqueue(copy)
             if link.connected:
                 output.transmit.add(link.peer)
             elif link.peer == me.name:
                 self.delivery.receive(self.settlement.own, copy, output)
-        contexts.sent(follows, context, seq)
-        return _new(Dot, (me.name, me.incarnation, seq)), output
+        if not alone:
+            contexts.sent(follows, context, seq)
+        return _new(Dot, (me.name, me.incarnation, seq))
 
     # -- the sender's end of a link ----------------------------------------------------------------------------
 

@@ -59,13 +59,6 @@ class OutboundLink:
         self.asked_past = 0
         """The timestamp past which the receiver wants this link to be, on the present stream; 0: no question."""
 
-    def obstacle(self, size: int, messages_max: int, bytes_max: int) -> str | None:
-        """Why a payload of `size` bytes does not fit into the outbox, in words; one message always does."""
-        count = len(self.outbox)
-        if count and (count >= messages_max or self.outbox_bytes + size > bytes_max):
-            return f"outbox of {self.peer} is full ({count} unsettled, {self.outbox_bytes} bytes)"
-        return None
-
     def enqueue(self, copy: Copy) -> None:
         """Give a copy its place on the link."""
         self.outbox[copy.seq] = copy
@@ -198,12 +191,9 @@ class OutboundLink:
 
 
 def _stamp_size(stamp: Stamp) -> int:
-    """Bytes that a stamp takes in a frame, roughly."""
+    """Bytes that a stamp takes in a frame, roughly. (What its clock has in common with others is said once.)"""
     size = 64 + 24 * len(stamp.after)
-    if stamp.elsewhere:
-        size += 24 * size_of(stamp.elsewhere)
-    clock = stamp.clock
-    return size if clock is None else size + 16 * len(clock)
+    return size + 24 * size_of(stamp.elsewhere) if stamp.elsewhere else size
 
 
 class Received:
