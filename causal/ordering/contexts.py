@@ -23,7 +23,7 @@ from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
-from causal.ordering.stamp import Clock, seqs_of
+from causal.ordering.stamp import Clock, Seqs, seqs_of
 
 LOOKS = 2
 """Entries looked at for each one that is remembered: more than one, so that they become fewer."""
@@ -117,6 +117,10 @@ class Contexts:
             self._open[context.number] = context
         else:
             assert context is self.process, "there is no other in process scope"
+
+    def seqs(self, seq: int) -> Seqs:
+        """An own message, as stamps of this node name it."""
+        return seq if self.single else frozenset((seq,))
 
     # -- sending -----------------------------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ class Engine:
             self.counts.merge(clock)
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
-        seqs, clock = seq if contexts.single else frozenset((seq,)), self.counts.sent(seq)
+        seqs, clock = contexts.seqs(seq), self.counts.sent(seq)
         copies = self.stamping.copies(context, destinations, seq, seqs, timestamp, clock, subject, payload)
         self._unsettled[seq] = len(destinations)
         context.follow(destinations, me, seqs, timestamp)
