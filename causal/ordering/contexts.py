@@ -131,8 +131,6 @@ class Contexts:
         """
         context, key, after = follows
         if self.single:
-            if not after:
-                return self.process
             context, past = self.process, None
         else:
             past = None if key is None else self._remembered.get(key)
@@ -151,8 +149,7 @@ class Contexts:
     def sent(self, follows: Follows, staged: CausalContext, seq: int) -> None:
         """A message was sent: its context now follows what `staged` does, which is that message and what it follows."""
         if self.single:
-            if staged is not self.process:
-                self.process.become(staged)
+            self.process.become(staged)
             return
         if follows.context is not None and staged is not follows.context:
             follows.context.become(staged)

@@ -100,6 +100,12 @@ def looks_again_at_the_head_only() -> Iterator[None]:
 
 
 @mutant
+def the_process_follows_a_message_only_once_the_next_one_starts() -> Iterator[None]:
+    with patch.object(Contexts, "process", property(lambda self: self._process)):
+        yield
+
+
+@mutant
 def forgets_the_own_dot_of_a_running_handler() -> Iterator[None]:
     true = Contexts.start
 
