@@ -8,7 +8,8 @@ import time
 
 from causal.errors import ClockDriftError, ProtocolError, RefusedError, RemoteError, TransportError
 from causal.node.core import Core, now_ms
-from causal.node.outbound import HANDSHAKE_SECONDS, reason, silence_max, stopped, woken
+from causal.node.idle import Heartbeat, Idle, ended_by_silence
+from causal.node.outbound import HANDSHAKE_SECONDS, reason, silence_max, stopped
 from causal.ordering import NodeId
 from causal.ordering.frames import Hello, Refusal, RefusalCode, SenderFrame
 from causal.ordering.link import InboundLink
@@ -41,6 +42,8 @@ class InboundStream:
         self.encoder = ReceiverEncoder()
         self.writing = False
         """Whether a frame is on its way to the transport."""
+        self.telling = False
+        """Whether nothing is read until the sender has taken in more of what it is told."""
         self.told = asyncio.Event()
         """Set when a frame has been handed to the transport, and when none will be any more."""
         self.broken = False
@@ -165,24 +168,27 @@ class InboundStreams:
             del self.errors[name]
 
     async def _read(self, stream: InboundStream, decoder: SenderDecoder) -> None:
-        core, silence = self._core, silence_max(self._core)
-        while True:
-            try:
-                async with asyncio.timeout(silence):
-                    data = await stream.connection.receive()
-            except TimeoutError:
-                raise TransportError(f"nothing heard from {stream.sender} for {silence:.1f} s") from None
-            if data is None or self.live.get(stream.sender.name) is not stream:
-                return
-            frame = decoder.decode(data)
-            if not isinstance(frame, SenderFrame):
-                raise ProtocolError(f"{stream.sender} sent a second Hello")
-            core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
-            self._mended(stream.sender.name)
-            await self._told(stream, silence)
-            await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
+        core, silence, connection = self._core, silence_max(self._core), stream.connection
+        try:
+            async with ended_by_silence(silence) as idle:
+                while (data := await connection.receive()) is not None:
+                    idle.touch()
+                    if self.live.get(stream.sender.name) is not stream:
+                        return
+                    frame = decoder.decode(data)
+                    if not isinstance(frame, SenderFrame):
+                        raise ProtocolError(f"{stream.sender} sent a second Hello")
+                    core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
+                    self._mended(stream.sender.name)
+                    await self._told(stream, idle)
+                    if connection.at_hand:
+                        await asyncio.sleep(0)  # others come first
+        except TimeoutError:
+            if stream.telling:
+                raise TransportError(f"{stream.sender} has not read for {silence:.1f} s") from None
+            raise TransportError(f"nothing heard from {stream.sender} for {silence:.1f} s") from None
 
-    async def _told(self, stream: InboundStream, silence: float) -> None:
+    async def _told(self, stream: InboundStream, idle: Idle) -> None:
         """Return once the sender has taken in what it is told, but for what its credit allows to be on its way.
 
         Only one that repeats messages or questions, and does not read, is waited for: else that would pile up.
@@ -193,26 +199,28 @@ class InboundStreams:
             if stream.broken or self.live.get(stream.sender.name) is not stream:
                 return
             stream.told.clear()
-            if not await woken(stream.told, silence):
-                raise TransportError(f"{stream.sender} has not read for {silence:.1f} s")
+            stream.telling = True
+            await stream.told.wait()
+            stream.telling = False
+            idle.touch()
 
     async def _write(self, stream: InboundStream) -> None:
         """Report settlements as they come, several at a time; after a silence, a heartbeat."""
-        core = self._core
-        heartbeat = False
+        core, wake = self._core, stream.wake
         try:
-            while self.live.get(stream.sender.name) is stream:
-                stream.wake.clear()
-                frame = core.engine.report(stream.sender, heartbeat=heartbeat)
-                heartbeat = False
-                if frame is None:
-                    heartbeat = not await woken(stream.wake, core.config.heartbeat_interval)
-                    continue
-                stream.writing = True
-                await stream.connection.send(stream.encoder.encode(frame))
-                stream.writing = False
-                stream.told.set()
-                core.progress.set()
+            with Heartbeat(core.config.heartbeat_interval, wake) as heartbeat:
+                while self.live.get(stream.sender.name) is stream:
+                    wake.clear()
+                    frame = core.engine.report(stream.sender, heartbeat=heartbeat.take())
+                    if frame is None:
+                        await wake.wait()
+                        continue
+                    stream.writing = True
+                    await stream.connection.send(stream.encoder.encode(frame))
+                    stream.writing = False
+                    heartbeat.touch()
+                    stream.told.set()
+                    core.progress.set()
         except Exception:
             stream.broken = True
             stream.told.set()

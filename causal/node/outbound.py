@@ -9,6 +9,7 @@ import time
 
 from causal.errors import CausalError, ProtocolError, RefusedError, RemoteError, TransportError
 from causal.node.core import Core, now_ms
+from causal.node.idle import Heartbeat, ended_by_silence
 from causal.ordering.frames import ReceiverFrame, Refusal, RefusalCode, Welcome
 from causal.transport.base import Connection, Transport
 from causal.wire.codec import ReceiverDecoder, SenderEncoder
@@ -105,56 +106,48 @@ class OutboundStreams:
 
     async def _read(self, connection: Connection, decoder: ReceiverDecoder) -> None:
         core, silence = self.core, silence_max(self.core)
-        while True:
-            try:
-                async with asyncio.timeout(silence):
-                    data = await connection.receive()
-            except TimeoutError:
-                raise TransportError(f"nothing heard from {self.peer} for {silence:.1f} s") from None
-            if data is None:
-                raise TransportError(f"{self.peer} closed the stream")
-            frame = decoder.decode(data)
-            if isinstance(frame, Refusal):
-                raise RefusedError(frame.code, frame.detail)
-            if not isinstance(frame, ReceiverFrame):
-                raise ProtocolError(f"{self.peer} sent a second Welcome")
-            core.apply(core.engine.reported(self.peer, frame, now_ms()))
-            core.progress.set()
-            if frame.received:
-                self.attempts, self.error, self._logged = 0, None, None
-            await asyncio.sleep(0)  # a transport that has the next frame at hand may not suspend: others come first
+        try:
+            async with ended_by_silence(silence) as idle:
+                while (data := await connection.receive()) is not None:
+                    idle.touch()
+                    frame = decoder.decode(data)
+                    if isinstance(frame, Refusal):
+                        raise RefusedError(frame.code, frame.detail)
+                    if not isinstance(frame, ReceiverFrame):
+                        raise ProtocolError(f"{self.peer} sent a second Welcome")
+                    core.apply(core.engine.reported(self.peer, frame, now_ms()))
+                    core.progress.set()
+                    if frame.received:
+                        self.attempts, self.error, self._logged = 0, None, None
+                    if connection.at_hand:
+                        await asyncio.sleep(0)  # others come first
+        except TimeoutError:
+            raise TransportError(f"nothing heard from {self.peer} for {silence:.1f} s") from None
+        raise TransportError(f"{self.peer} closed the stream")
 
     async def _write(self, connection: Connection, encoder: SenderEncoder) -> None:
         """Send whatever is queued at once, without waiting for more; after a silence, a heartbeat."""
         core, wake = self.core, self.core.transmit_wakes[self.peer]
         counted_bytes = counted_copies = 0
         try:
-            while True:
-                wake.clear()
-                frame = core.engine.transmit(self.peer, now_ms())
-                if frame is None and not await woken(wake, core.config.heartbeat_interval):
-                    frame = core.engine.transmit(self.peer, now_ms(), heartbeat=True)
-                if frame is None:
-                    continue
-                data = encoder.encode(frame)
-                self.stamp_bytes += encoder.stamp_bytes - counted_bytes
-                self.stamp_copies += encoder.copies - counted_copies
-                counted_bytes, counted_copies = encoder.stamp_bytes, encoder.copies
-                await connection.send(data)
-                await asyncio.sleep(0)  # as in the reader
+            with Heartbeat(core.config.heartbeat_interval, wake) as heartbeat:
+                while True:
+                    wake.clear()
+                    frame = core.engine.transmit(self.peer, now_ms(), heartbeat=heartbeat.take())
+                    if frame is None:
+                        await wake.wait()
+                        continue
+                    data = encoder.encode(frame)
+                    self.stamp_bytes += encoder.stamp_bytes - counted_bytes
+                    self.stamp_copies += encoder.copies - counted_copies
+                    counted_bytes, counted_copies = encoder.stamp_bytes, encoder.copies
+                    await connection.send(data)
+                    heartbeat.touch()
+                    if self._link.has_credit():
+                        await asyncio.sleep(0)  # others come first
         except Exception:
             await connection.close()  # the reader must not stay behind alone
             raise
-
-
-async def woken(wake: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, False after some seconds without it."""
-    try:
-        async with asyncio.timeout(seconds):
-            await wake.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 async def stopped(task: asyncio.Task[None]) -> None:

@@ -24,6 +24,10 @@ class Connection(Protocol):
         One caller at a time.
         """
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether `receive` would return a frame at once, so that its caller may keep others from their turn."""
+
     async def receive(self) -> bytes | None:
         """The next frame, or None when the other side has closed. Raises `TransportError` if broken.
 

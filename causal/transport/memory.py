@@ -197,6 +197,11 @@ class MemoryConnection:
             raise ValueError(f"a frame of {len(frame)} bytes is over the limit of {FRAME_BYTES_MAX}")
         await self._outward.put(frame)
 
+    @property
+    def at_hand(self) -> bool:
+        """See `Connection.at_hand`."""
+        return self._inward.at_hand
+
     async def receive(self) -> bytes | None:
         """See `Connection.receive`."""
         return await self._inward.get()
@@ -234,6 +239,10 @@ class _Pipe:
     @property
     def is_open(self) -> bool:
         return not self._ended and self._failure is None
+
+    @property
+    def at_hand(self) -> bool:
+        return bool(self._arrived)
 
     async def put(self, frame: bytes) -> None:
         if self._writer is not None:

@@ -144,6 +144,10 @@ class ReadingAhead:
                 self.frames.put_nowait(frame)
         self.frames.put_nowait(None)
 
+    @property
+    def at_hand(self) -> bool:
+        return not self.frames.empty()
+
     async def receive(self) -> bytes | None:
         return await self.frames.get()
 

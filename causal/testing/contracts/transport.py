@@ -146,6 +146,19 @@ class TransportContract(ABC):
             assert up == frames
             assert down == frames
 
+    async def test_frame_that_is_at_hand_is_received_without_another_turn_of_the_loop(self) -> None:
+        async with self.stream() as (dialled, accepted, _):
+            assert not accepted.at_hand
+            await dialled.send(b"here")
+            async with asyncio.timeout(SECONDS_MAX):
+                while not accepted.at_hand:  # noqa: ASYNC110  # it tells nobody
+                    await asyncio.sleep(0)
+            receiving = accepted.receive()
+            with pytest.raises(StopIteration) as returned:
+                receiving.send(None)
+            assert returned.value.value == b"here"
+            assert not accepted.at_hand
+
     async def test_many_small_frames_arrive_once_each_and_in_order(self) -> None:
         async with self.stream() as (dialled, accepted, _):
 
