@@ -76,7 +76,8 @@ def fresh_context(engine: Engine) -> CausalContext:
 
 def start(engine: Engine, arrival: Arrival) -> CausalContext:
     """Start a handler; the context of what it sends."""
-    return engine.start(arrival)
+    engine.start(arrival)
+    return engine.contexts.of(arrival)
 
 
 def send(engine: Engine, context: CausalContext, to: list[str], payload: bytes, now_ms: int) -> tuple[int, Output]:

@@ -313,9 +313,9 @@ class Core:
         arrival = handling.arrival
         if not arrival.started:
             assert handling.payload is not None
-            context = self.engine.start(arrival, handling.payload.key)
-            if self.scoped:
-                handling.contexts = {self: context}
+            self.engine.start(arrival, handling.payload.key)
+            if self.scoped and self.record is not None:  # which says what context it is
+                self.engine.contexts.of(arrival)
         if handling.attempt == 1:
             self.counters.delivered += 1
             if arrival.lost or arrival.unsure:

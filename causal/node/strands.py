@@ -67,10 +67,15 @@ def context_at(core: Core) -> CausalContext:
         return core.engine.context
     strand = _strand()
     if strand.contexts is None:
-        strand.contexts = WeakKeyDictionary()
+        strand.contexts = WeakKeyDictionary() if isinstance(strand, Opened) else {}
     context = strand.contexts.get(core)
     if context is None:
-        context = strand.contexts[core] = core.engine.contexts.open()
+        contexts, handling = core.engine.contexts, strand.handling
+        if handling is not None and handling is strand and handling.owner is core:
+            context = contexts.of(handling.arrival)
+        else:
+            context = contexts.open()
+        strand.contexts[core] = context
     return context
 
 

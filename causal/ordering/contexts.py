@@ -146,14 +146,19 @@ class Contexts:
             self._follow(staged, dot.origin, dot.seq)
         return staged
 
-    def sent(self, follows: Follows, staged: CausalContext, seq: int) -> None:
+    def sent(self, follows: Follows, staged: CausalContext, seq: int, destinations: Sequence[str]) -> None:
         """A message was sent: its context now follows what `staged` does, which is that message and what it follows."""
         if self.single:
             self.process.become(staged)
             return
         if follows.context is not None and staged is not follows.context:
             follows.context.become(staged)
-        entry = self._remember((self._settlement.me, seq), staged.copy())
+        alone = len(staged.pending) == len(destinations) and not staged.horizon
+        if alone and follows.key is None:
+            return  # it follows nothing that is not settled when it is
+        entry = staged.copy()
+        if not alone:
+            self._remember((self._settlement.me, seq), entry)
         if follows.key is not None:
             self._remember(follows.key, entry)
 
@@ -176,13 +181,23 @@ class Contexts:
         if origin == settlement.me:
             if not 0 < seq <= max(link.last_sent for link in settlement.outbound.values()):
                 raise UnknownDotError(Dot(origin.name, origin.incarnation, seq))
-            return  # in the process's one context, or settled with all that it follows
+            if not self.single:  # else it is in the process's one context
+                self._follow_unsettled(staged, seq)
+            return
         link = settlement.inbound.get(origin)
         arrival = None if link is None else link.unsettled.get(seq)
         if link is not None and arrival is not None:
             self._follow_received(staged, arrival)
         elif not (self._follow_as_told(staged, origin, seq) or settlement.is_over(origin, seq)):
             raise UnknownDotError(Dot(origin.name, origin.incarnation, seq))
+
+    def _follow_unsettled(self, staged: CausalContext, seq: int) -> None:
+        """Follow an own message of which nothing is remembered: it stands for all that it follows."""
+        me = self._settlement.me
+        for link in self._settlement.outbound.values():
+            copy = link.outbox.get(seq)
+            if copy is not None:
+                staged.add(link.peer, me, self.seqs(seq), copy.stamp.timestamp)
 
     def _follow_as_told(self, staged: CausalContext, origin: NodeId, seq: int) -> bool:
         """A message between others, which some contexts here list. What it follows is listed there too, and nobody can
@@ -210,29 +225,22 @@ class Contexts:
 
     # -- handlers ----------------------------------------------------------------------------------------------
 
-    def start(self, arrival: Arrival, key: str | None) -> CausalContext:
-        """The context of a message's handler: it follows the message, and what is remembered about its key.
-
-        Another run of the same handler goes on in the context of the first.
-        """
+    def start(self, arrival: Arrival, key: str | None) -> None:
+        """A message's handler starts: what it sends follows the message, and what is remembered about its key."""
+        stamp = arrival.copy.stamp
         if self.single:
             if self._entered is not arrival:
-                process, stamp = self.process, arrival.copy.stamp
+                process = self.process
                 if stamp.elsewhere or stamp.horizon:
                     self._follow_received(process, arrival)
                 else:
                     self._entered = arrival
-            return self._process
-        if arrival.context is not None:
-            return arrival.context
+        elif arrival.context is None and (key is not None or stamp.elsewhere or stamp.horizon):
+            self._start(arrival, key)
+
+    def _start(self, arrival: Arrival, key: str | None) -> None:
         past = None if key is None else self._remembered.get(key)
-        if arrival.copy.stamp.elsewhere or past is not None:
-            context = self.open()
-        else:  # it will follow this message and own ones only, of which this node knows by itself
-            self._number += 1
-            context = CausalContext(self._number)
-        arrival.context = context
-        self._follow_received(context, arrival)
+        context = self._open_for(arrival, shared=past is not None)
         entry = self._remember((arrival.origin, arrival.copy.seq), context.copy())
         if key is not None:
             context.reach(self._forgotten)
@@ -241,6 +249,24 @@ class Contexts:
             if past is not None or context.horizon > entry.horizon:
                 entry = context.copy()
             self._remember(key, entry)
+
+    def of(self, arrival: Arrival) -> CausalContext:
+        """The context of a message's handler, once that has started. Another run of it goes on in that of the first.
+
+        Most handlers send nothing: where the message carries nothing for others, it is made when somebody asks for it.
+        """
+        if self.single:
+            return self.process
+        return self._open_for(arrival) if arrival.context is None else arrival.context
+
+    def _open_for(self, arrival: Arrival, *, shared: bool = False) -> CausalContext:
+        if arrival.copy.stamp.elsewhere or shared:
+            context = self.open()
+        else:  # it will follow this message and own ones only, of which this node knows by itself
+            self._number += 1
+            context = CausalContext(self._number)
+        arrival.context = context
+        self._follow_received(context, arrival)
         return context
 
     def finished(self, arrival: Arrival) -> None:

@@ -151,7 +151,7 @@ class Engine:
             elif link.peer == me.name:
                 self.delivery.receive(self.settlement.own, copy, output)
         if not alone:
-            contexts.sent(follows, context, seq)
+            contexts.sent(follows, context, seq, destinations)
         return _new(Dot, (me.name, me.incarnation, seq))
 
     # -- the sender's end of a link ----------------------------------------------------------------------------
@@ -349,8 +349,8 @@ class Engine:
 
     # -- handlers ----------------------------------------------------------------------------------------------
 
-    def start(self, arrival: Arrival, key: str | None = None) -> CausalContext:
-        """The handler of a ready message starts: whatever is sent from the context returned follows the message.
+    def start(self, arrival: Arrival, key: str | None = None) -> None:
+        """The handler of a ready message starts: whatever is sent from its context (`Contexts.of`) follows the message.
 
         That goes for what comes back here too, while the handler still runs: so the message's own dot counts
         as pending here until it is settled. Raises `OrderingError` if a predecessor is not settled.
@@ -359,7 +359,7 @@ class Engine:
             raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for or 'its horizon'}")
         arrival.started = True
         self.counts.merge(arrival.copy.stamp.clock)
-        return self.contexts.start(arrival, key)
+        self.contexts.start(arrival, key)
 
     def finish(self, arrival: Arrival, output: Output | None = None) -> Output:
         """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits).

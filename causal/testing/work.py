@@ -76,7 +76,8 @@ class Work:
         self._take = take
         self._scoped = engine.config.scope is Scope.CONTEXT
         self._ready: deque[Arrival] = deque()
-        self._running: dict[Arrival, Thread] = {}
+        self._running: dict[Arrival, object] = {}
+        """Handlers, with the threads that they are to the history."""
         self._sessions = [self._open(f"session {number}") for number in range(SESSIONS)]
         self._requests = 0
         self._sent: dict[int, Dot] = {}
@@ -188,7 +189,7 @@ class Work:
     def _handle(self, arrival: Arrival, attempt: int) -> None:
         key = arrival.copy.payload[4]
         try:
-            context = self._engine.start(arrival, str(key) if key else None)
+            self._engine.start(arrival, str(key) if key else None)
         except OrderingError as error:
             self._network.tally["OrderingError"] += 1
             self._history.blame(f"error: {error}")
@@ -198,13 +199,13 @@ class Work:
             self._history.named(self._place, arrival.lost)
             if arrival.unsure or arrival.lost:
                 self._history.doubted(self._place, number_of(arrival))
-        thread = Thread(number_of(arrival) if self._scoped else None, context)
+        thread = number_of(arrival) if self._scoped else None
         self._history.started(
             self._place,
             number_of(arrival),
             ordered=arrival.verdict.ordered,
             bounded=bool(arrival.horizon),
-            thread=thread.name,
+            thread=thread,
             key=key or None,
         )
         self._running[arrival] = thread
@@ -217,7 +218,8 @@ class Work:
         failing = self._network.faulty and self._random.random() < self._plan.failing
         for _ in range(sends):
             message = self._draw()
-            if message is not None and not self._try_send(self._running[arrival], *message, urgent=True):
+            thread = Thread(self._running[arrival], self._engine.contexts.of(arrival))
+            if message is not None and not self._try_send(thread, *message, urgent=True):
                 self._network.tally["handler finds no room"] += 1
                 failing = failing or attempt < GIVE_UP_SENDING
                 break

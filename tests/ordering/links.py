@@ -104,7 +104,9 @@ class Station:
     def begin(self, dot: Dot, key: str | None = None) -> CausalContext:
         """Start a handler; what it sends, it sends from the context returned."""
         self.handled.append(dot)
-        return self.engine.start(self.ready.pop(dot), key)
+        arrival = self.ready.pop(dot)
+        self.engine.start(arrival, key)
+        return self.engine.contexts.of(arrival)
 
     def finish(self, dot: Dot) -> Output:
         return self.note(self.engine.finish(self.arrivals[dot]))

@@ -16,6 +16,7 @@ ACQUITTED = 50
 """Seeds of each kind of run in which nothing may be found without a mutant."""
 WHERE: dict[str, dict[str, Any]] = {
     "a_message_named_is_followed_without_what_it_follows": {"after": 0.3, "context_scope": 1.0},
+    "an_own_message_named_is_not_followed_unless_it_is_remembered": {"after": 0.3, "context_scope": 1.0},
     "believes_a_past_behind_a_lost_frame": {"dependencies_max": 0, "lost": 0.05},
     "folds_dots_whose_link_is_closed": {"dependencies_max": 0, "late_links_ms": 150, "links_known_ms": 100},
     "forgets_what_came_before_a_loss": {"crashes": 3, "cuts": 3, "dependencies_max": 64, "messages": 36, "chain": 0.7},
@@ -27,6 +28,7 @@ WHERE: dict[str, dict[str, Any]] = {
     },
     "nobody_asks_on_about_garbage": {"crashes": 3, "garbage_after_ms": 60},
     "takes_a_clock_entry_for_any_incarnation": {"dependencies_max": 0, "crashes": 3},
+    "what_a_message_carries_for_others_is_not_remembered": {"after": 0.3, "context_scope": 1.0},
 }
 """Rules that have something to do in one of some hundred or thousand runs only, and of which kind those are."""
 KINDS = frozenset({"order", "lost", "not at rest", "doubled", "held needlessly", "false alarm", "invented", "clock"})

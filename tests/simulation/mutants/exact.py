@@ -107,15 +107,14 @@ def the_process_follows_a_message_only_once_the_next_one_starts() -> Iterator[No
 
 @mutant
 def forgets_the_own_dot_of_a_running_handler() -> Iterator[None]:
-    true = Contexts.start
+    true = Contexts._follow_received
 
-    def start(self: Contexts, arrival: Arrival, key: str | None) -> CausalContext:
-        arrival.passed, passed = True, arrival.passed
-        context = true(self, arrival, key)
+    def follow_received(self: Contexts, context: CausalContext, arrival: Arrival) -> None:
+        arrival.passed, passed = arrival.passed or arrival.started, arrival.passed
+        true(self, context, arrival)
         arrival.passed = passed
-        return context
 
-    with patch.object(Contexts, "start", start):
+    with patch.object(Contexts, "_follow_received", follow_received):
         yield
 
 

@@ -30,15 +30,15 @@ def a_context_leaks_from_one_request_to_another() -> Iterator[None]:
 
 @mutant
 def a_handler_goes_on_in_the_context_of_the_last_one() -> Iterator[None]:
-    true = Contexts.start
+    true = Contexts._open_for
 
-    def start(self: Contexts, arrival: Arrival, key: str | None) -> CausalContext:
-        context = true(self, arrival, key)
+    def open_for(self: Contexts, arrival: Arrival, *, shared: bool = False) -> CausalContext:
+        context = true(self, arrival, shared=shared)
         context.absorb(self.__dict__.get("last", context), self._settlement.is_settled)
         self.__dict__["last"] = context
         return context
 
-    with patch.object(Contexts, "start", start):
+    with patch.object(Contexts, "_open_for", open_for):
         yield
 
 
@@ -117,4 +117,21 @@ def a_message_named_is_followed_without_what_it_follows() -> Iterator[None]:
                 staged.add(name, origin, named, followed.ages[name][origin])
 
     with patch.object(Contexts, "_follow", follow):
+        yield
+
+
+@mutant
+def an_own_message_named_is_not_followed_unless_it_is_remembered() -> Iterator[None]:
+    with patch.object(Contexts, "_follow_unsettled", lambda *_: None):
+        yield
+
+
+@mutant
+def what_a_message_carries_for_others_is_not_remembered() -> Iterator[None]:
+    true = Contexts._remember
+
+    def remember(self: Contexts, recalled: Recalled, entry: CausalContext) -> CausalContext:
+        return entry if isinstance(recalled, tuple) else true(self, recalled, entry)
+
+    with patch.object(Contexts, "_remember", remember):
         yield
