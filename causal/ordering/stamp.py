@@ -76,8 +76,10 @@ def each(dots: Dots) -> Iterator[tuple[NodeId, int]]:
 
 def listed(dots: Dots) -> tuple[tuple[NodeId, int], ...]:
     """The dots of a set as pairs of origin and seq."""
-    for seqs in dots.values():
+    for origin, seqs in dots.items():
         if not isinstance(seqs, int):
+            if len(dots) == 1:  # the usual case
+                return tuple([(origin, seq) for seq in sorted(seqs)])
             return tuple(each(dots))
     return tuple(dots.items())  # type: ignore[arg-type]  # each of them is an int, as the loop has seen
 

@@ -88,11 +88,18 @@ def _validate_copies(
         seq, (previous, _, after, elsewhere, clock, horizon, closed), _, _ = copy
         if type(clock) is SharedClock and clock.others is not counted and clock.others.get(me, 0) <= last_seq:
             counted = clock.others
-        # The usual case, nothing before it or a chain with a clock that says so, needs no other look.
+        # The usual case, nothing before it or what went before on the link, with a clock that says so, needs no more.
         if (
             0 <= previous < seq
             and not (elsewhere or horizon or closed)
-            and (not after or (chained and len(after) == 1 and previous and after.get(origin) == previous))
+            and (
+                not after
+                or (
+                    len(after) == 1
+                    and previous
+                    and after.get(origin) == (previous if chained else frozenset((previous,)))
+                )
+            )
             and type(clock) is SharedClock
             and clock.others is counted
             and clock.sender == origin

@@ -158,8 +158,9 @@ def read_dots(flat: Sequence[int], origins: ReadOrigins) -> Dots:
     """What `_dots` wrote. Raises `KeyError` or `ValueError`: undefined, odd, zero, twice, or both chained and not."""
     if not flat:
         return NO_DOTS
-    if len(flat) == 2 and flat[1] and not flat[0] & 1:
-        return {origins[flat[0] >> 1]: flat[1]}
+    if len(flat) == 2 and flat[1]:  # the usual case
+        entry, seq = flat
+        return {origins[entry >> 1]: frozenset((seq,)) if entry & 1 else seq}
     if len(flat) % 2:
         raise ValueError("a list of dots has an odd length")
     dots: dict[NodeId, Seqs] = {}
