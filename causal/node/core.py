@@ -127,8 +127,8 @@ class Core:
 
     def follows(self, key: str | None, after: Iterable[Dot]) -> Follows:
         """What a send of the strand that runs now follows, with this key and `after` these messages."""
-        if after == () and not self.scoped:
-            return CONTEXT_ALONE
+        if after == ():
+            return Follows(context_at(self), key) if self.scoped else CONTEXT_ALONE
         dots, me = tuple(after), self.me
         if not self.scoped and not dots:
             return CONTEXT_ALONE
