@@ -124,23 +124,40 @@ class CausalContext:
         `timestamp` is that of the message which says so, `closed` those that may not be folded. What is lost may have
         carried what is not settled: of that the horizon takes the place.
         """
-        ages = {destination: dict.fromkeys(dots, timestamp) for destination, dots in pending.items()}
-        self._merge(pending, ages, closed, is_settled, is_lost)
+        for destination, dots in pending.items():
+            shut = closed.get(destination, NO_DOTS) if closed else NO_DOTS
+            if shut or destination in self.closed or not self._follows(destination, dots, timestamp):
+                self._merge(destination, dots, dict.fromkeys(dots, timestamp), shut, is_settled, is_lost)
+
+    def _follows(self, destination: str, dots: Dots, timestamp: int) -> bool:
+        """Whether all of these dots are pending already (then, too, none of them is younger than `timestamp`)."""
+        known = self.pending.get(destination)
+        if known is None:
+            return False
+        for origin, seqs in dots.items():
+            mine = known.get(origin)
+            if mine != seqs and (mine is None or joined_seqs(mine, seqs) != mine):
+                return False
+        ages = self.ages[destination]
+        for origin, seqs in dots.items():
+            if timestamp < ages[origin] and known[origin] == seqs:
+                ages[origin] = timestamp
+        return True
 
     def _merge(
         self,
-        pending: Pending,
-        ages: Mapping[str, Mapping[NodeId, int]],
-        closed: Pending,
+        destination: str,
+        dots: Dots,
+        ages: Mapping[NodeId, int],
+        shut: Dots,
         is_settled: IsSettled,
         is_lost: IsLost | None,
     ) -> None:
-        for destination, dots in pending.items():
-            fresh = without(dots, partial(is_settled, destination))
-            if fresh is not dots and is_lost is not None:
-                self._stand_in(destination, dots, fresh, ages[destination], is_lost)
-            if fresh:
-                self._join(destination, fresh, ages[destination], closed.get(destination, NO_DOTS))
+        fresh = without(dots, partial(is_settled, destination))
+        if fresh is not dots and is_lost is not None:
+            self._stand_in(destination, dots, fresh, ages, is_lost)
+        if fresh:
+            self._join(destination, fresh, ages, shut)
 
     def _join(self, destination: str, fresh: Dots, ages: Mapping[NodeId, int], shut: Dots) -> None:
         self._size = -1
@@ -171,7 +188,9 @@ class CausalContext:
 
     def absorb(self, other: CausalContext, is_settled: IsSettled, is_lost: IsLost | None = None) -> None:
         """Follow everything that another context follows, but for what is known to be settled."""
-        self._merge(other.pending, other.ages, other.closed, is_settled, is_lost)
+        for destination, dots in other.pending.items():
+            shut = other.closed.get(destination, NO_DOTS)
+            self._merge(destination, dots, other.ages[destination], shut, is_settled, is_lost)
         self.reach(other.horizon)
 
     def become(self, other: CausalContext) -> None:
@@ -295,7 +314,11 @@ class CausalContext:
             gone = without_seqs(seqs, left.get(origin))
             if gone is None:
                 continue
-            if any(is_lost(destination, origin, seq) for seq in ((gone,) if isinstance(gone, int) else gone)):
+            if isinstance(gone, int):
+                lost = is_lost(destination, origin, gone)
+            else:
+                lost = any(is_lost(destination, origin, seq) for seq in gone)
+            if lost:
                 self.reach(ages[origin])
 
     def _keep(self, destination: str, left: Dots) -> None:

@@ -25,8 +25,10 @@ from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Clock, Seqs, seqs_of
 
+REMEMBERED_BY_THE_WAY = 1024
+"""Entries up to which nothing is looked at but with a tick."""
 LOOKS = 2
-"""Entries looked at for each one that is remembered: more than one, so that they become fewer."""
+"""Beyond that, entries looked at for each one that is remembered: more than one, so that they become fewer."""
 LOOKS_A_TICK = 1024
 """Entries looked at with each tick, at most: about a millisecond."""
 
@@ -311,8 +313,9 @@ class Contexts:
         else:
             self._remembered.pop(recalled, None)
             self._forget(entry)
-        for _ in self._look(LOOKS):
-            pass
+        if len(self._remembered) > REMEMBERED_BY_THE_WAY:
+            for _ in self._look(LOOKS):
+                pass
         return entry
 
     def _look(self, most: int) -> Iterator[CausalContext]:

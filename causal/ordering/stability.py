@@ -67,13 +67,17 @@ class Stability:
     def told(self, link: OutboundLink, copies: Sequence[Copy]) -> None:
         """Copies go to this receiver: it is owed the stable numbers of the origins that they name."""
         latest = link.told.get(self._me, 0)
+        seen: set[int] = set()  # contexts and stamps share their dots: most messages of a frame list the same ones
         for copy in copies:
             if copy.seq > latest:
                 latest = copy.seq
             for dots in copy.stamp.elsewhere.values():
-                for origin, seq in each(dots):
+                if id(dots) in seen:
+                    continue
+                seen.add(id(dots))
+                for origin, seqs in dots.items():
                     if origin.name != link.peer or origin.incarnation != link.incarnation:
-                        self.watched(link, origin, seq)
+                        self.watched(link, origin, seqs if isinstance(seqs, int) else max(seqs))
         if copies:
             link.told[self._me] = latest
 

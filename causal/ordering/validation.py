@@ -10,7 +10,7 @@ from causal.ordering.dot import NodeId
 from causal.ordering.frames import Base, SenderFrame, StableNumber
 from causal.ordering.link import InboundLink, Received
 from causal.ordering.scope import Scope
-from causal.ordering.stamp import NO_DOTS, Clock, Copy, Dots, Stamp, count_of, each, joined_seqs, size_of
+from causal.ordering.stamp import NO_DOTS, Clock, Copy, Dots, joined_seqs
 
 
 def validate(
@@ -106,37 +106,24 @@ def _validate_copies(
             and clock.count == seq
         ):
             continue
-        _validate_copy(origin, copy, me, last_seq, dots_max)
-        _validate_scopes(copy.stamp, inbound)
+        _validate_copy(origin, copy, me, last_seq, dots_max, inbound)
 
 
-def _validate_scopes(stamp: Stamp, inbound: Mapping[NodeId, InboundLink]) -> None:
-    """Messages of an origin that is known here are named as its scope says: as a chain, or each for itself."""
-    for dots in (stamp.after, *stamp.elsewhere.values()) if stamp.elsewhere else (stamp.after,):
-        for origin, seqs in dots.items():
-            link = inbound.get(origin)
-            if link is not None and isinstance(seqs, int) is not (link.scope is Scope.PROCESS):
-                raise ProtocolError(f"a stamp names messages of {origin} otherwise than its scope {link.scope}")
-
-
-def _validate_copy(origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_max: int) -> None:
+def _validate_copy(
+    origin: NodeId, copy: Copy, me: NodeId, last_seq: int, dots_max: int, inbound: Mapping[NodeId, InboundLink]
+) -> None:
     seq, stamp = copy.seq, copy.stamp
     if not 0 <= stamp.previous < seq:
         raise ProtocolError(f"message {origin}/{seq} cannot follow {stamp.previous} on its link")
-    dots = count_of(stamp.after) + (size_of(stamp.elsewhere) if stamp.elsewhere else 0)
-    if dots > dots_max:
-        raise ProtocolError(f"stamp of {origin}/{seq} lists {dots} dots, more than {dots_max}")
-    for other, number in each(stamp.after):
-        if number <= 0:
-            raise ProtocolError(f"stamp of {origin}/{seq} lists the impossible dot {other}/{number}")
-        if number >= seq and other == origin:
-            raise ProtocolError(f"message {origin}/{seq} depends on itself or on a later one")
-        if number > last_seq and other == me:
-            raise ProtocolError(f"message {origin}/{seq} depends on {me}/{number}, which was never sent")
+    highest = {origin: seq - 1, me: last_seq}
+    dots = _validate_dots(origin, seq, stamp.after, highest, inbound)
+    highest[origin] = seq  # of a multicast, the others' copies are listed as well
     for destination, elsewhere in stamp.elsewhere.items():
-        _validate_dots(origin, seq, elsewhere, {origin: seq, me: last_seq})
+        dots += _validate_dots(origin, seq, elsewhere, highest, inbound)
         if not destination:
             raise ProtocolError(f"stamp of {origin}/{seq} names a destination without a name")
+    if dots > dots_max:
+        raise ProtocolError(f"stamp of {origin}/{seq} lists {dots} dots, more than {dots_max}")
     if stamp.horizon > stamp.timestamp:
         raise ProtocolError(f"message {origin}/{seq} has a horizon that lies after it")
     for destination, closed in stamp.closed.items():
@@ -152,7 +139,23 @@ def _validate_closed(origin: NodeId, seq: int, closed: Dots, listed: Dots) -> No
             raise ProtocolError(f"stamp of {origin}/{seq} calls a dot of {other} closed that it does not list")
 
 
-def _validate_dots(origin: NodeId, seq: int, dots: Dots, highest: Mapping[NodeId, int]) -> None:
-    for other, number in each(dots):
-        if not 0 < number <= highest.get(other, number):
-            raise ProtocolError(f"stamp of {origin}/{seq} lists the impossible dot {other}/{number}")
+def _validate_dots(
+    origin: NodeId, seq: int, dots: Dots, highest: Mapping[NodeId, int], inbound: Mapping[NodeId, InboundLink]
+) -> int:
+    """How many dots it is. Those of an origin that is known here are named as its scope says: as a chain, or each for
+    itself; and of what this node and the stamp's sender have sent, only what went before."""
+    size = len(dots)
+    for other, seqs in dots.items():
+        if isinstance(seqs, int):
+            chained, least, most = True, seqs, seqs
+        else:
+            chained, least, most = False, min(seqs), max(seqs)
+            size += len(seqs) - 1
+        if least <= 0 or most > highest.get(other, most):
+            dot = f"{other}/{least if least <= 0 else most}"
+            why = "depends on itself or on a later one" if other == origin else "depends on what was never sent"
+            raise ProtocolError(f"stamp of {origin}/{seq} lists the impossible dot {dot}: it {why}")
+        link = inbound.get(other)
+        if link is not None and chained is not (link.scope is Scope.PROCESS):
+            raise ProtocolError(f"a stamp names messages of {other} otherwise than its scope {link.scope}")
+    return size

@@ -31,7 +31,7 @@ from causal.wire.intern import (
     WrittenSubjects,
     checked_subject,
 )
-from causal.wire.limits import ROWS_MAX, TIMESTAMP_END
+from causal.wire.limits import DOTS_MAX, ROWS_MAX, TIMESTAMP_END
 from causal.wire.rows import (
     MALFORMED,
     ClockPairs,
@@ -136,12 +136,15 @@ def _write_clocks(
 def read_copies(data: bytes, origins: ReadOrigins, destinations: ReadNames, subjects: ReadSubjects) -> tuple[Copy, ...]:
     """The messages of a frame. Raises `ProtocolError`. O(bytes)."""
     try:
-        return _read(_decoder.decode(data), origins, destinations, subjects)
+        may_list_too_many = len(data) > 2 * DOTS_MAX  # a dot takes two bytes at least
+        return _read(_decoder.decode(data), origins, destinations, subjects, count_dots=may_list_too_many)
     except MALFORMED as error:
         raise protocol_error("copies", error) from error
 
 
-def _read(columns: Columns, origins: ReadOrigins, destinations: ReadNames, subjects: ReadSubjects) -> tuple[Copy, ...]:
+def _read(
+    columns: Columns, origins: ReadOrigins, destinations: ReadNames, subjects: ReadSubjects, *, count_dots: bool
+) -> tuple[Copy, ...]:
     seqs, previous, base, count = columns.seqs, columns.previous, columns.base, len(columns.seqs)
     clocks, sender = _read_common(columns.clocks, origins), origins[0]
     if len(previous) == 1:
@@ -179,7 +182,7 @@ def _read(columns: Columns, origins: ReadOrigins, destinations: ReadNames, subje
         unclosed: Pending = read_elsewhere(unfolded, origins, destinations) if unfolded else NO_PENDING
         # As `Stamp(…)` and `Copy(…)`, in half the time: their own __new__ are Python functions.
         stamp = _new(Stamp, (before, base + tick, dots, others, said, horizon, unclosed))
-        if others or unclosed:
+        if count_dots and (others or unclosed):
             check_size(stamp)
         copies.append(_new(Copy, (seq, stamp, subject, payload)))
     return tuple(copies)

@@ -203,6 +203,8 @@ def test_age_of_a_dot_is_the_earliest_time_of_whoever_told_of_it() -> None:
     assert context.ages == {"D": {A: 25}}, "a later one of the chain"
     context.merge({"D": {A: 1}}, nothing, 5)
     assert context.ages == {"D": {A: 25}}, "an older one says nothing of that"
+    context.merge({"D": {A: 2, B: 1}}, nothing, 22)
+    assert context.ages == {"D": {A: 22, B: 22}}, "told of by an older message as well"
 
 
 closed_seqs = st.one_of(st.integers(1, 3), st.frozensets(st.integers(1, 3), min_size=1))
