@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Self
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from causal.errors import ClosedError
+from causal.node.arguments import check_bytes
 from causal.ordering.context import CausalContext
 from causal.ordering.scope import Scope
+from causal.wire.limits import TOKEN_BYTES_MAX
 
 if TYPE_CHECKING:
     from causal.node.core import Core
@@ -78,6 +80,12 @@ def context_at(core: Core) -> CausalContext:
     return context
 
 
+def join_strand(core: Core) -> None:
+    """Let what runs now be of a strand, before another thread does something for it: the next time it is the same."""
+    if core.scoped:
+        _strand()
+
+
 def _strand() -> Strand:
     strand = current_strand.get()
     if strand is not None and not isinstance(strand, Opened):
@@ -97,7 +105,7 @@ class context:  # noqa: N801  # used like a function, as contextlib's own
 
     It begins empty: what is sent inside follows what was sent inside before it (and what is observed there, by token),
     and nothing else; also in a handler, which it leaves for as long. All tasks that are started inside share it.
-    In process scope it changes nothing. The object is used once.
+    In process scope it changes nothing. The object is used once: entering it again raises `ClosedError`.
     """
 
     __slots__ = ("_reset",)
@@ -106,6 +114,8 @@ class context:  # noqa: N801  # used like a function, as contextlib's own
         self._reset: Token[Strand | None] | None = None
 
     async def __aenter__(self) -> Self:
+        if self._reset is not None:
+            raise ClosedError("this context has been entered already: write causal.context() in each `async with`")
         strand = current_strand.get()
         self._reset = current_strand.set(Opened(None if strand is None else strand.handling, None))
         return self
@@ -121,12 +131,13 @@ running: dict[Core, None] = {}
 """The nodes that are entered in this process, in their order."""
 
 
-def token() -> bytes:
+def token(*, max_bytes: int = TOKEN_BYTES_MAX) -> bytes:
     """`Node.token` of the current node: the one whose handler runs, else the only one that runs in this process.
 
     Raises `ClosedError` if there is no current node, and what `Node.token` raises.
     """
-    return _current().token()
+    check_bytes(max_bytes)
+    return _current().token(max_bytes)
 
 
 def observe(token: bytes) -> None:
