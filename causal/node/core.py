@@ -168,6 +168,7 @@ class Core:
             assert follows.context is not None
             assert waiting.context is not None
             settlement = self.engine.settlement
+            self.engine.contexts.keep(follows.context)
             follows.context.absorb(waiting.context, settlement.is_settled, settlement.is_lost)
             for clock in clocks:
                 self.engine.counts.merge(clock)

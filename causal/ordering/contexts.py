@@ -138,6 +138,7 @@ class Contexts:
             return
         if follows.context is not None and staged is not follows.context:
             follows.context.become(staged)
+            self.keep(follows.context)
         entry = self._remember((self._settlement.me, seq), staged.copy())
         if follows.key is not None:
             self._remember(follows.key, entry)

@@ -25,7 +25,8 @@ WHERE: dict[str, dict[str, Any]] = {
         "late_links_ms": 150,
         "links_known_ms": 1500,
     },
-    "nobody_asks_on_about_garbage": {"crashes": 3, "garbage_after_ms": 60},
+    # A ring, through which tokens name what no stable number follows.
+    "nobody_asks_on_about_garbage": {"links": 0.0, "nodes": 6, "tokens": 0.5, "garbage_after_ms": 60},
     "takes_a_clock_entry_for_any_incarnation": {"dependencies_max": 0, "crashes": 3},
 }
 """Rules that have something to do in one of some hundred or thousand runs only, and of which kind those are."""

@@ -48,6 +48,19 @@ def test_seeds_that_found_something_show_no_violation(seed: int) -> None:
 
 
 @pytest.mark.simulation
+@pytest.mark.timeout(120)
+def test_token_made_before_a_run_took_a_later_incarnation_keeps_the_order() -> None:
+    observed = 0
+    for seed in range(300):
+        result = simulate(seed, crashes=1, tokens=0.9, links=1.0)
+        assert result.violations == [], seed
+        observed += result.tally["token of a former incarnation observed"]
+        if observed >= 3:
+            return
+    pytest.fail(f"only {observed} in 300 runs")
+
+
+@pytest.mark.simulation
 def test_same_seed_in_another_process_repeats_the_run() -> None:
     script = "from causal.testing.simulator import simulate; print([simulate(seed).digest for seed in (0, 3, 8)])"
     here = [simulate(seed).digest for seed in (0, 3, 8)]
