@@ -50,6 +50,9 @@ class Scenario:
     frame_messages: int = 512
     window_messages: int = 4096
     dependencies_max: int = 64
+    in_turn: bool = False
+    """Whether clocks go by the number of messages sent so far, in all of the world; else physical time stands still.
+    See `times.py`: it makes far fewer states of the same runs where timestamps are compared."""
     back: bool = False
     """Whether each link has one in the other direction, besides those that messages need."""
 
