@@ -11,7 +11,6 @@ from causal.ordering import Dot, EngineConfig, NodeId, Verdict, VerdictKind
 from causal.ordering.stamp import Dots, dots_of, listed, size_of
 from causal.ordering.verdict import ORDERED, UNORDERED
 
-
 names = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 

@@ -13,5 +13,5 @@ import pytest
 def test_properties_of_the_core_suite_hold_for_many_examples() -> None:
     marked = "hypothesis and not simulation and not integration"
     command = [sys.executable, "-m", "pytest", "-q", "-m", marked, "--hypothesis-profile=thorough", "tests"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
