@@ -16,8 +16,8 @@ from causal.node.letters import DeadLetter, DeadLetters
 from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
 from causal.node.record import Record
-from causal.node.runner import HandlerRunner, Handling
-from causal.node.strands import context_at, current_strand, join_strand
+from causal.node.runner import HandlerRunner
+from causal.node.strands import Handling, context_at, current_strand, join_strand
 from causal.node.threads import LoopThread
 from causal.node.tokens import token_from, token_within
 from causal.node.waiting import Room, Settlements

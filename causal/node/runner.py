@@ -11,17 +11,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType, coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from causal.errors import HandlerError, ProtocolError
 from causal.node.handlers import Handlers, Subscription
 from causal.node.message import Message
-from causal.node.payload import Payload, decode_payload
-from causal.node.strands import Strand, current_strand
-from causal.ordering.holdback import Arrival
-
-if TYPE_CHECKING:
-    from causal.node.core import Core
+from causal.node.payload import decode_payload
+from causal.node.strands import Handling, current_strand
 
 log = logging.getLogger("causal")
 
@@ -33,30 +29,6 @@ BURST_SECONDS = 0.005
 
 CANCEL_SECONDS = 5.0
 """After so long a handler that does not heed its cancellation is named in the log."""
-
-
-class Handling(Strand):
-    """One message on its way through its handler, over all attempts; these are one strand."""
-
-    __slots__ = ("active", "arrival", "attempt", "error", "held_for", "owner", "payload", "retry_at", "since")
-
-    def __init__(self, owner: Core, arrival: Arrival, held_for: float) -> None:
-        self.contexts = None
-        self.owner = owner
-        """The node whose handler this is: a handler may use other nodes in the same process."""
-        self.arrival = arrival
-        self.held_for = held_for
-        self.payload: Payload | None = None
-        self.attempt = 0
-        self.active = False
-        """Whether the handler is running at this moment."""
-        self.error: str | None = None
-        self.retry_at: float | None = None
-        self.since = 0.0
-
-    @property
-    def handling(self) -> Handling:
-        return self
 
 
 class Effects(Protocol):

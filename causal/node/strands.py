@@ -17,20 +17,38 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar, Token
 from importlib import import_module
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from causal.errors import ClosedError
 from causal.node.arguments import check_bytes
+from causal.node.payload import Payload
 from causal.ordering.context import CausalContext
-from causal.ordering.scope import Scope
+from causal.ordering.dot import NodeId
+from causal.ordering.engine import Engine
+from causal.ordering.holdback import Arrival
 from causal.wire.limits import TOKEN_BYTES_MAX
 
-if TYPE_CHECKING:
-    from causal.node.core import Core
-    from causal.node.runner import Handling
 
-Contexts = MutableMapping["Core", CausalContext]
+class Owner(Protocol):
+    """A running node, as strands know one."""
+
+    engine: Engine
+    scoped: bool
+    """Whether it is in context scope."""
+
+    @property
+    def me(self) -> NodeId:
+        """Its name and incarnation."""
+
+    def token(self, max_bytes: int) -> bytes:
+        """See `Node.token`."""
+
+    def observe(self, data: bytes) -> None:
+        """See `Node.observe`."""
+
+
+Contexts = MutableMapping[Owner, CausalContext]
 
 
 class Strand:
@@ -45,6 +63,30 @@ class Strand:
     def handling(self) -> Handling | None:
         """The handling inside which the strand is, if any."""
         raise NotImplementedError
+
+
+class Handling(Strand):
+    """One message on its way through its handler, over all attempts; these are one strand."""
+
+    __slots__ = ("active", "arrival", "attempt", "error", "held_for", "owner", "payload", "retry_at", "since")
+
+    def __init__(self, owner: Owner, arrival: Arrival, held_for: float) -> None:
+        self.contexts = None
+        self.owner = owner
+        """The node whose handler this is: a handler may use other nodes in the same process."""
+        self.arrival = arrival
+        self.held_for = held_for
+        self.payload: Payload | None = None
+        self.attempt = 0
+        self.active = False
+        """Whether the handler is running at this moment."""
+        self.error: str | None = None
+        self.retry_at: float | None = None
+        self.since = 0.0
+
+    @property
+    def handling(self) -> Handling:
+        return self
 
 
 class Opened(Strand):
@@ -67,22 +109,22 @@ current_strand: ContextVar[Strand | None] = ContextVar("causal_strand", default=
 """The strand of what runs; one of another task counts as none."""
 
 
-def context_at(core: Core) -> CausalContext:
+def context_at(owner: Owner) -> CausalContext:
     """The causal context from which what runs now sends at a node."""
-    if core.engine.config.scope is Scope.PROCESS:
-        return core.engine.context
+    if not owner.scoped:
+        return owner.engine.context
     strand = _strand()
     if strand.contexts is None:
         strand.contexts = WeakKeyDictionary()
-    context = strand.contexts.get(core)
+    context = strand.contexts.get(owner)
     if context is None:
-        context = strand.contexts[core] = core.engine.contexts.open()
+        context = strand.contexts[owner] = owner.engine.contexts.open()
     return context
 
 
-def join_strand(core: Core) -> None:
+def join_strand(owner: Owner) -> None:
     """Let what runs now be of a strand, before another thread does something for it: the next time it is the same."""
-    if core.scoped:
+    if owner.scoped:
         _strand()
 
 
@@ -127,7 +169,7 @@ class context:  # noqa: N801  # used like a function, as contextlib's own
         current_strand.reset(self._reset)
 
 
-running: dict[Core, None] = {}
+running: dict[Owner, None] = {}
 """The nodes that are entered in this process, in their order."""
 
 
@@ -158,7 +200,7 @@ class _Observe(ModuleType):
 import_module("causal.observe").__class__ = _Observe
 
 
-def _current() -> Core:
+def _current() -> Owner:
     strand = current_strand.get()
     handling = None if strand is None else strand.handling
     if handling is not None and handling.owner in running:
@@ -167,5 +209,5 @@ def _current() -> Core:
         return next(iter(running))
     if not running:
         raise ClosedError("no node is running: use this inside `async with node:`")
-    names = ", ".join(sorted(core.me.name for core in running))
+    names = ", ".join(sorted(owner.me.name for owner in running))
     raise ClosedError(f"several nodes run in this process ({names}): ask one of them, node.token() or node.observe(…)")
