@@ -285,6 +285,7 @@ class Core:
             if held_ns:
                 self.counters.held += 1
             self.runner.ready.append(Handling(self, arrival, held_ns / 1e9))
+        self.runner.sort_out()
         self.runner.pump()
 
     def _note_arrivals(self, output: Output, copies: Sequence[Copy], now: int) -> None:
@@ -302,6 +303,15 @@ class Core:
                 self.record.duplicate(dot, subjects[dot.seq], str(ordering))
         for dot in output.conflicts:
             log.error("%s came again with another content: dropped (its sender reused a dot)", dot)
+
+    def handle_no_more(self) -> None:
+        """Begin no handler of another node's message any more, nor run one again: they are unsettled, so their senders
+        keep them for the next run. Own ones would be lost with this one."""
+        self.runner.begin_only(lambda handling: handling.arrival.origin == self.me)
+
+    def left(self) -> None:
+        """Messages stay with their senders, so there is less to wait for."""
+        self.progress.set()
 
     def close(self, reason: str) -> None:
         """The node closes: whoever waits for room or for a settlement is told so."""

@@ -43,6 +43,9 @@ class Effects(Protocol):
     def dropped(self, handling: Handling, reason: str) -> None:
         """The message cannot be handled and goes to the dead letters; else as `finished`."""
 
+    def left(self) -> None:
+        """Some messages are not handled, or not again: nobody need wait for them."""
+
     def flush(self) -> None:
         """Nothing more is finished in this turn of the event loop: tell everybody what has been."""
 
@@ -112,6 +115,10 @@ class HandlerRunner:
         """What each busy worker handles."""
         self.retrying: dict[asyncio.Task[None], Handling] = {}
         """What waits to be run again, by the task that waits."""
+        self.left: list[Handling] = []
+        """What is not begun, or not run again, since it is not wanted any more."""
+        self._wanted: Callable[[Handling], bool] | None = None
+        """Which messages are handled; None: all."""
         self.closing = False
         """Nothing is begun any more, and a handler that is cancelled is not run again."""
         self._workers: set[asyncio.Task[None]] = set()
@@ -138,6 +145,26 @@ class HandlerRunner:
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
+    def begin_only(self, wanted: Callable[[Handling], bool]) -> None:
+        """From now on begin, or run again, only handlers of `wanted` messages. What runs goes on to its end."""
+        self._wanted = wanted
+        self.sort_out()
+
+    def sort_out(self) -> None:
+        """Put what is ready, or waits to be run again, and is not wanted any more, among what is `left`."""
+        if self._wanted is None:
+            return
+        unwanted = [handling for handling in self.ready if not self._wanted(handling)]
+        for handling in unwanted:
+            self.ready.remove(handling)
+        for task, handling in list(self.retrying.items()):
+            if not self._wanted(handling):
+                unwanted.append(self.retrying.pop(task))
+                task.cancel()
+        if unwanted:
+            self.left += unwanted
+            self._effects.left()
+
     @property
     def idle(self) -> bool:
         """Whether nothing runs, is ready, or waits to be run again."""
@@ -145,8 +172,8 @@ class HandlerRunner:
 
     @property
     def unfinished(self) -> list[Handling]:
-        """What runs, is ready, or waits to be run again."""
-        return [*self.running.values(), *self.ready, *self.retrying.values()]
+        """What runs, is ready, waits to be run again, or was `left`."""
+        return [*self.running.values(), *self.ready, *self.retrying.values(), *self.left]
 
     def stop(self) -> None:
         """Cancel what runs and what would be retried; their messages stay unsettled."""
@@ -310,6 +337,7 @@ class HandlerRunner:
             handling.arrival.dot, handling.arrival.copy.subject, handling.attempt, pause, exc_info=error,
         )  # fmt: skip
         self.retrying[self._spawn(self._again(handling, pause), context=self._base.copy())] = handling
+        self.sort_out()
 
     async def _again(self, handling: Handling, pause: float) -> None:
         task = asyncio.current_task()
@@ -317,7 +345,7 @@ class HandlerRunner:
         try:
             await asyncio.sleep(pause)
         finally:
-            del self.retrying[task]
+            self.retrying.pop(task, None)
         self.ready.append(handling)
         self.pump()
 

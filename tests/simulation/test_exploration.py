@@ -14,7 +14,8 @@ from causal.testing.exploration.judge import Judge
 from causal.testing.exploration.scenarios import ALL, QUICK, SIBLINGS, TRIANGLE, Message, Scenario, named
 from causal.testing.exploration.search import explore
 from causal.testing.exploration.site import DOWN, UP, Input, Parcel, Site
-from causal.testing.exploration.world import START_MS, Action, State, World
+from causal.testing.exploration.times import START_MS
+from causal.testing.exploration.world import Action, State, World
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.test_mutants import KINDS
 
