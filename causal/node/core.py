@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from causal.errors import BackpressureError, ProtocolError
+from causal.node.arguments import dots_after
 from causal.node.config import NodeConfig
 from causal.node.handlers import Handlers
 from causal.node.letters import DeadLetter, DeadLetters
 from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
 from causal.node.record import Record
-from causal.node.runner import HandlerRunner, Handling
-from causal.node.strands import context_at, current_strand
+from causal.node.runner import HandlerRunner
+from causal.node.strands import Handling, context_at, current_strand, join_strand
+from causal.node.threads import LoopThread
+from causal.node.tokens import token_from, token_within
 from causal.node.waiting import Room, Settlements
 from causal.observe.trace import Trace
 from causal.ordering import Arrival, Dot, Engine, NodeId, Output, VerdictKind
@@ -24,8 +27,7 @@ from causal.ordering.contexts import CONTEXT_ALONE, Follows
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
 from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy, dots_of
-from causal.ordering.tokens import observe, token_of
-from causal.wire.codec import decode_token, encode_token
+from causal.ordering.tokens import observe
 
 log = logging.getLogger("causal")
 
@@ -81,6 +83,7 @@ class Core:
         self.dead_letters = dead_letters
         self.record = None if trace is None else Record(trace, self.engine)
         self.runner = HandlerRunner(handlers, self, config.concurrency, spawn)
+        self.loop = LoopThread()
         self.former: set[int] = set()
         """Incarnations that this run had before its peers accepted the present one."""
         self.restarted: Callable[[], None] = lambda: None
@@ -129,15 +132,13 @@ class Core:
         """What a send of the strand that runs now follows, with this key and `after` these messages."""
         if after == ():
             return Follows(context_at(self), key) if self.scoped else CONTEXT_ALONE
-        dots, me = tuple(after), self.me
+        dots, me = dots_after(after), self.me
         if not self.scoped and not dots:
             return CONTEXT_ALONE
         renamed = [dot._replace(incarnation=me.incarnation) if self._was_mine(dot) else dot for dot in dots]
         return Follows(context_at(self), key, renamed)
 
     def _was_mine(self, dot: Dot) -> bool:
-        if not isinstance(dot, Dot):
-            raise TypeError(f"after= takes dots (what send returns, and Message.id), not {dot!r}")
         return dot.name == self.me.name and dot.incarnation in self.former
 
     def send_nowait(self, to: Sequence[str], subject: str, payload: bytes, follows: Follows) -> Dot | None:
@@ -169,6 +170,7 @@ class Core:
             assert follows.context is not None
             assert waiting.context is not None
             settlement = self.engine.settlement
+            self.engine.contexts.keep(follows.context)
             follows.context.absorb(waiting.context, settlement.is_settled, settlement.is_lost)
             for clock in clocks:
                 self.engine.counts.merge(clock)
@@ -207,13 +209,18 @@ class Core:
 
     # -- tokens ------------------------------------------------------------------------------------------------
 
-    def token(self) -> bytes:
-        """What the strand that runs now follows at this node."""
-        return encode_token(token_of(self.engine, context_at(self)))
+    def token(self, max_bytes: int) -> bytes:
+        """What the strand that runs now follows at this node. Any thread may ask."""
+        join_strand(self)
+        return self.loop.call(lambda: token_within(self.engine, context_at(self), max_bytes))
 
     def observe(self, data: bytes) -> None:
-        """From now on what this strand sends at this node follows what the token was made of."""
-        token, context = decode_token(data), context_at(self)
+        """From now on what this strand sends at this node follows what the token was made of. Any thread may say so."""
+        join_strand(self)
+        self.loop.call(lambda: self._observe(data))
+
+    def _observe(self, data: bytes) -> None:
+        token, context = token_from(data, self.former, self.me), context_at(self)
         observe(self.engine, context, token, now_ms())
         if self.record is not None:
             self.record.observed(context, [dot for dots in token.pending.values() for dot in dots_of(dots)])
@@ -283,6 +290,7 @@ class Core:
             if held_ns:
                 self.counters.held += 1
             self.runner.ready.append(Handling(None, self, arrival, held_ns / 1e9))
+        self.runner.sort_out()
         self.runner.pump()
 
     def _note_arrivals(self, output: Output, copies: Sequence[Copy], now: int) -> None:
@@ -300,6 +308,15 @@ class Core:
                 self.record.duplicate(dot, subjects[dot.seq], str(ordering))
         for dot in output.conflicts:
             log.error("%s came again with another content: dropped (its sender reused a dot)", dot)
+
+    def handle_no_more(self) -> None:
+        """Begin no handler of another node's message any more, nor run one again: they are unsettled, so their senders
+        keep them for the next run. Own ones would be lost with this one."""
+        self.runner.begin_only(lambda handling: handling.arrival.origin == self.me)
+
+    def left(self) -> None:
+        """Messages stay with their senders, so there is less to wait for."""
+        self.progress.set()
 
     def close(self, reason: str) -> None:
         """The node closes: whoever waits for room or for a settlement is told so."""

@@ -16,15 +16,21 @@ async def drain(core: Core, drained: Callable[[], bool], timeout: float) -> None
     """Return once all is `drained` (own messages settled, handlers ended, and what was settled here reported), or
     after `timeout` seconds, with a warning that names what is left.
 
+    For the first half of that time the node handles whatever still comes: of several nodes that leave together, each
+    may have what another waits for. A node that has not come to an end by then may never do, with more coming than it
+    can handle, or a handler that always fails: so in the other half it only lets what runs end.
+
     Then a moment for the peers to take in that all is settled: whoever does not know goes on naming this
     run's dots, and once the next run is there they count as lost for a peer that starts anew as well.
     Raises what `drained` raises.
     """
     deadline = time.monotonic() + timeout
+    if not await _until(core.progress, drained, deadline - timeout / 2):
+        core.handle_no_more()
     if await _until(core.progress, drained, deadline):
         farewell = min(deadline, time.monotonic() + FAREWELL_SECONDS)
         await _until(core.progress, lambda: drained() and core.engine.stability.all_told, farewell)
-    if not await _until(core.progress, drained, deadline):
+    if not await _until(core.progress, drained, deadline) or core.runner.left:
         core.name_what_is_left()
 
 

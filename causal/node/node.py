@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from causal.errors import ClosedError, ConfigurationError
-from causal.node.arguments import check_dot, check_timeout, several
+from causal.node.arguments import check_bytes, check_dot, check_timeout, several
 from causal.node.config import NodeConfig, from_environment
 from causal.node.core import Core, now_ms
 from causal.node.draining import drain
@@ -28,6 +28,7 @@ from causal.observe.trace import FileTrace, Trace
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.names import validate_pattern, validate_subject
 from causal.transport.base import Connection, Listener, Transport
+from causal.wire.limits import TOKEN_BYTES_MAX
 
 log = logging.getLogger("causal")
 
@@ -235,18 +236,25 @@ class Node:
         dot = core.send_nowait(names, subject, payload, follows)
         return await core.send_when_room(names, subject, payload, timeout, follows) if dot is None else dot
 
-    def token(self) -> bytes:
+    def token(self, *, max_bytes: int = TOKEN_BYTES_MAX) -> bytes:
         """What a message sent here and now would follow, for a row of a database or a header: `observe` it at any node.
 
-        Some 50 bytes, at most 16 KiB: it lists what is not known to be settled. Else raises `BackpressureError`.
+        Some 50 bytes, at most `max_bytes` (64 to 16,384): it lists what is not known to be settled. Of more than
+        fits the oldest are folded, as in stamps beyond `dependencies_max`: order stays exact, and what follows the
+        token may wait for messages that it does not follow. Any thread may ask.
+
+        Raises `BackpressureError` if even so it is too long: messages to peers that this node (or whoever sent them)
+        has not reached yet cannot be folded. `TypeError` and `ValueError` for another `max_bytes`.
         """
-        return self._running().token()
+        check_bytes(max_bytes)
+        return self._running().token(max_bytes)
 
     def observe(self, token: bytes) -> None:
         """What is sent from here from now on (in process scope: by this process) follows what the token was made of.
 
         Raises `TokenError`, or `ClockDriftError` if its clock is more than `drift_max_ms` ahead: nothing was merged
-        then. It is trusted: one that names what nobody ever sent holds up whatever follows it.
+        then. It is trusted: one that names what nobody ever sent holds up whatever follows it. Any thread may call
+        this: it waits for the event loop, which must not wait for that thread (but by `await`, as `asyncio.to_thread`).
         """
         self._running().observe(token)
 

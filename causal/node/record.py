@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
-from causal.node.runner import Handling
+from causal.node.strands import Handling
 from causal.observe.trace import Trace, TraceEvent
 from causal.ordering import Arrival, Dot, Engine, NodeId
 from causal.ordering.context import CausalContext

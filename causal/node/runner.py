@@ -11,17 +11,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType, coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from causal.errors import HandlerError, ProtocolError
 from causal.node.handlers import Handlers, Subscription
 from causal.node.message import Message
-from causal.node.payload import Payload, decode_payload
-from causal.node.strands import Strand, current_strand
-from causal.ordering.holdback import Arrival
-
-if TYPE_CHECKING:
-    from causal.node.core import Core
+from causal.node.payload import decode_payload
+from causal.node.strands import Handling, current_strand
 
 log = logging.getLogger("causal")
 
@@ -37,26 +33,6 @@ CANCEL_SECONDS = 5.0
 """After so long a handler that does not heed its cancellation is named in the log."""
 
 
-class Handling(Strand, eq=False):
-    """One message on its way through its handler, over all attempts; these are one strand."""
-
-    owner: Core
-    """The node whose handler this is: a handler may use other nodes in the same process."""
-    arrival: Arrival
-    held_for: float
-    payload: Payload | None = None
-    attempt: int = 0
-    active: bool = False
-    """Whether the handler is running at this moment."""
-    error: str | None = None
-    retry_at: float | None = None
-    since: float = 0.0
-
-    @property
-    def handling(self) -> Handling:
-        return self
-
-
 class Effects(Protocol):
     """What the runner causes in its node, all of it synchronous."""
 
@@ -68,6 +44,9 @@ class Effects(Protocol):
 
     def dropped(self, handling: Handling, reason: str) -> None:
         """The message cannot be handled and goes to the dead letters; else as `finished`."""
+
+    def left(self) -> None:
+        """Some messages are not handled, or not again: nobody need wait for them."""
 
     def flush(self) -> None:
         """Nothing more is finished in this turn of the event loop: tell everybody what has been."""
@@ -140,6 +119,10 @@ class HandlerRunner:
         """What each busy worker waits for."""
         self.retrying: dict[asyncio.Task[None], Handling] = {}
         """What waits to be run again, by the task that waits."""
+        self.left: list[Handling] = []
+        """What is not begun, or not run again, since it is not wanted any more."""
+        self._wanted: Callable[[Handling], bool] | None = None
+        """Which messages are handled; None: all."""
         self.closing = False
         """Nothing is begun any more, and a handler that is cancelled is not run again."""
         self._workers: set[asyncio.Task[None]] = set()
@@ -166,6 +149,26 @@ class HandlerRunner:
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
+    def begin_only(self, wanted: Callable[[Handling], bool]) -> None:
+        """From now on begin, or run again, only handlers of `wanted` messages. What runs goes on to its end."""
+        self._wanted = wanted
+        self.sort_out()
+
+    def sort_out(self) -> None:
+        """Put what is ready, or waits to be run again, and is not wanted any more, among what is `left`."""
+        if self._wanted is None:
+            return
+        unwanted = [handling for handling in self.ready if not self._wanted(handling)]
+        for handling in unwanted:
+            self.ready.remove(handling)
+        for task, handling in list(self.retrying.items()):
+            if not self._wanted(handling):
+                unwanted.append(self.retrying.pop(task))
+                task.cancel()
+        if unwanted:
+            self.left += unwanted
+            self._effects.left()
+
     @property
     def idle(self) -> bool:
         """Whether nothing runs, is ready, or waits to be run again."""
@@ -178,8 +181,8 @@ class HandlerRunner:
 
     @property
     def unfinished(self) -> list[Handling]:
-        """What runs, is ready, or waits to be run again."""
-        return [*self.begun, *self.ready, *self.retrying.values()]
+        """What runs, is ready, waits to be run again, or was `left`."""
+        return [*self.begun, *self.ready, *self.retrying.values(), *self.left]
 
     def stop(self) -> None:
         """Cancel what runs and what would be retried; their messages stay unsettled."""
@@ -342,6 +345,7 @@ class HandlerRunner:
             handling.arrival.dot, handling.arrival.copy.subject, handling.attempt, pause, exc_info=error,
         )  # fmt: skip
         self.retrying[self._spawn(self._again(handling, pause), context=self._base.copy())] = handling
+        self.sort_out()
 
     async def _again(self, handling: Handling, pause: float) -> None:
         task = asyncio.current_task()
@@ -349,7 +353,7 @@ class HandlerRunner:
         try:
             await asyncio.sleep(pause)
         finally:
-            del self.retrying[task]
+            self.retrying.pop(task, None)
         handling.retry_at = None
         self.ready.append(handling)
         self.pump()

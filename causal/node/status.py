@@ -10,7 +10,7 @@ from typing import Any
 from causal.node.core import Core
 from causal.node.inbound import InboundStreams
 from causal.node.outbound import OutboundStreams
-from causal.node.runner import Handling
+from causal.node.strands import Handling
 from causal.ordering import Arrival, NodeId
 from causal.ordering.context import CausalContext
 from causal.ordering.contexts import merged

@@ -17,20 +17,40 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar, Token
 from importlib import import_module
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from msgspec import Struct
 
 from causal.errors import ClosedError
+from causal.node.arguments import check_bytes
+from causal.node.payload import Payload
 from causal.ordering.context import CausalContext
-from causal.ordering.scope import Scope
+from causal.ordering.dot import NodeId
+from causal.ordering.engine import Engine
+from causal.ordering.holdback import Arrival
+from causal.wire.limits import TOKEN_BYTES_MAX
 
-if TYPE_CHECKING:
-    from causal.node.core import Core
-    from causal.node.runner import Handling
 
-Contexts = MutableMapping["Core", CausalContext]
+class Owner(Protocol):
+    """A running node, as strands know one."""
+
+    engine: Engine
+    scoped: bool
+    """Whether it is in context scope."""
+
+    @property
+    def me(self) -> NodeId:
+        """Its name and incarnation."""
+
+    def token(self, max_bytes: int) -> bytes:
+        """See `Node.token`."""
+
+    def observe(self, data: bytes) -> None:
+        """See `Node.observe`."""
+
+
+Contexts = MutableMapping[Owner, CausalContext]
 
 
 class Strand(Struct, eq=False):
@@ -43,6 +63,26 @@ class Strand(Struct, eq=False):
     def handling(self) -> Handling | None:
         """The handling inside which the strand is, if any."""
         raise NotImplementedError
+
+
+class Handling(Strand, eq=False):
+    """One message on its way through its handler, over all attempts; these are one strand."""
+
+    owner: Owner
+    """The node whose handler this is: a handler may use other nodes in the same process."""
+    arrival: Arrival
+    held_for: float
+    payload: Payload | None = None
+    attempt: int = 0
+    active: bool = False
+    """Whether the handler is running at this moment."""
+    error: str | None = None
+    retry_at: float | None = None
+    since: float = 0.0
+
+    @property
+    def handling(self) -> Handling:
+        return self
 
 
 class Opened(Strand, eq=False):
@@ -61,22 +101,28 @@ current_strand: ContextVar[Strand | None] = ContextVar("causal_strand", default=
 """The strand of what runs; one of another task counts as none."""
 
 
-def context_at(core: Core) -> CausalContext:
+def context_at(owner: Owner) -> CausalContext:
     """The causal context from which what runs now sends at a node."""
-    if core.engine.config.scope is Scope.PROCESS:
-        return core.engine.context
+    if not owner.scoped:
+        return owner.engine.context
     strand = _strand()
     if strand.contexts is None:
         strand.contexts = WeakKeyDictionary() if isinstance(strand, Opened) else {}
-    context = strand.contexts.get(core)
+    context = strand.contexts.get(owner)
     if context is None:
-        contexts, handling = core.engine.contexts, strand.handling
-        if handling is not None and handling is strand and handling.owner is core:
+        contexts, handling = owner.engine.contexts, strand.handling
+        if handling is not None and handling is strand and handling.owner is owner:
             context = contexts.of(handling.arrival)
         else:
             context = contexts.open()
-        strand.contexts[core] = context
+        strand.contexts[owner] = context
     return context
+
+
+def join_strand(owner: Owner) -> None:
+    """Let what runs now be of a strand, before another thread does something for it: the next time it is the same."""
+    if owner.scoped:
+        _strand()
 
 
 def _strand() -> Strand:
@@ -98,7 +144,7 @@ class context:  # noqa: N801  # used like a function, as contextlib's own
 
     It begins empty: what is sent inside follows what was sent inside before it (and what is observed there, by token),
     and nothing else; also in a handler, which it leaves for as long. All tasks that are started inside share it.
-    In process scope it changes nothing. The object is used once.
+    In process scope it changes nothing. The object is used once: entering it again raises `ClosedError`.
     """
 
     __slots__ = ("_reset",)
@@ -107,6 +153,8 @@ class context:  # noqa: N801  # used like a function, as contextlib's own
         self._reset: Token[Strand | None] | None = None
 
     async def __aenter__(self) -> Self:
+        if self._reset is not None:
+            raise ClosedError("this context has been entered already: write causal.context() in each `async with`")
         strand = current_strand.get()
         self._reset = current_strand.set(Opened(None, None if strand is None else strand.handling, None))
         return self
@@ -118,16 +166,17 @@ class context:  # noqa: N801  # used like a function, as contextlib's own
         current_strand.reset(self._reset)
 
 
-running: dict[Core, None] = {}
+running: dict[Owner, None] = {}
 """The nodes that are entered in this process, in their order."""
 
 
-def token() -> bytes:
+def token(*, max_bytes: int = TOKEN_BYTES_MAX) -> bytes:
     """`Node.token` of the current node: the one whose handler runs, else the only one that runs in this process.
 
     Raises `ClosedError` if there is no current node, and what `Node.token` raises.
     """
-    return _current().token()
+    check_bytes(max_bytes)
+    return _current().token(max_bytes)
 
 
 def observe(token: bytes) -> None:
@@ -148,7 +197,7 @@ class _Observe(ModuleType):
 import_module("causal.observe").__class__ = _Observe
 
 
-def _current() -> Core:
+def _current() -> Owner:
     strand = current_strand.get()
     handling = None if strand is None else strand.handling
     if handling is not None and handling.owner in running:
@@ -157,5 +206,5 @@ def _current() -> Core:
         return next(iter(running))
     if not running:
         raise ClosedError("no node is running: use this inside `async with node:`")
-    names = ", ".join(sorted(core.me.name for core in running))
+    names = ", ".join(sorted(owner.me.name for owner in running))
     raise ClosedError(f"several nodes run in this process ({names}): ask one of them, node.token() or node.observe(…)")

@@ -155,6 +155,7 @@ class Contexts:
             return
         if follows.context is not None and staged is not follows.context:
             follows.context.become(staged)
+            self.keep(follows.context)
         alone = len(staged.pending) == len(destinations) and not staged.horizon
         if alone and follows.key is None:
             return  # it follows nothing that is not settled when it is

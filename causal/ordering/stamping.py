@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from causal.ordering.context import CausalContext, joined
+from causal.ordering.dot import NodeId
 from causal.ordering.link import OutboundLink
 from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Copy, Dots, Pending, Seqs, Stamp
@@ -26,11 +27,14 @@ class Stamping:
         """Fold the oldest dots until `more` can be listed beside the rest; by how many dots it is still too many."""
         over = context.size + more - self._dependencies_max
         if over > 0 and context.pending:
-            me = self._settlement.me
-            folded = context.fold(over, lambda name, origin: origin != me or name not in self.unopened)
+            folded = context.fold(over, self.may_fold)
             self.folded += folded
             over -= folded
         return over
+
+    def may_fold(self, destination: str, origin: NodeId) -> bool:
+        """Whether dots of an origin for a destination may be folded, as far as the link's own end is here."""
+        return origin != self._settlement.me or destination not in self.unopened
 
     def copies(
         self,

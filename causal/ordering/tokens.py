@@ -6,6 +6,7 @@ from then on follows what the token was made of. It has what a stamp has: pendin
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from causal.errors import TokenError
@@ -13,7 +14,7 @@ from causal.ordering.context import CausalContext
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.scope import Scope
-from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Pending, count_of, each, joined_seqs
+from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Dots, Pending, count_of, each, joined_seqs
 
 
 class Token(NamedTuple):
@@ -28,11 +29,35 @@ class Token(NamedTuple):
     closed: Pending = NO_PENDING
 
 
-def token_of(engine: Engine, context: CausalContext) -> Token:
-    """What a context of this node follows now, without what is known to be settled."""
+def token_of(engine: Engine, context: CausalContext, dots_max: int | None = None) -> Token:
+    """What a context of this node follows now, without what is known to be settled.
+
+    With `dots_max` it lists no more dots than that, as far as the rest may be folded: for those the token's horizon
+    stands in, as a stamp's does, and the context itself goes on as it was. O(dots pending · log) if any are folded.
+    """
     engine.contexts.prune(context)
+    if dots_max is not None and context.size > dots_max:
+        context = context.copy()
+        context.fold(context.size - dots_max, engine.stamping.may_fold)
     pending, clock = dict(context.pending), engine.counts.snapshot(engine.last_seq)
     return Token(engine.hlc.last_int, pending, clock, context.horizon, engine.stamping.closed(context, pending))
+
+
+def renamed(token: Token, former: Collection[NodeId], now: NodeId) -> Token:
+    """The token of a node that goes on as another incarnation since: its own messages have other dots now."""
+    if not former:
+        return token
+
+    def later(origin: NodeId) -> NodeId:
+        return now if origin in former else origin
+
+    def dots_of(pending: Pending) -> dict[str, Dots]:
+        return {
+            destination: {later(origin): seqs for origin, seqs in dots.items()} for destination, dots in pending.items()
+        }
+
+    clock = None if token.clock is None else {later(origin): count for origin, count in token.clock.items()}
+    return token._replace(pending=dots_of(token.pending), closed=dots_of(token.closed), clock=clock)
 
 
 def observe(engine: Engine, context: CausalContext, token: Token, now_ms: int) -> None:

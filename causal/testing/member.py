@@ -266,6 +266,7 @@ class Member:
         self._inbound.break_all()
         former = self.engine.me
         reincarnate(self.engine, incarnation)
+        self.work.former.append(former)
         self.incarnation = incarnation
         stamps = {seq: copy.stamp for link in self.engine.outbound.values() for seq, copy in link.outbox.items()}
         self._history.renamed(former, self.engine.me, stamps, self.place)

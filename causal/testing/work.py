@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from random import Random
 from typing import NamedTuple, Protocol
 
 from causal.errors import BackpressureError, ClockDriftError, OrderingError, TokenError
 from causal.ordering.context import CausalContext
 from causal.ordering.contexts import Follows
-from causal.ordering.dot import Dot
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.holdback import Arrival
 from causal.ordering.output import Output
 from causal.ordering.scope import Scope
-from causal.ordering.tokens import observe, token_of
+from causal.ordering.tokens import Token, observe, renamed, token_of
+from causal.testing.facts import Past
 from causal.testing.figures import Figures
 from causal.testing.history import History
 from causal.testing.network import MS, Network
@@ -25,6 +27,9 @@ allowed to wait for each other."""
 
 SESSIONS = 2
 """Clients of each node that send more than once, each of its messages after the one before."""
+
+EARLY = 0.5
+"""Share of observed tokens that are one of this run's own from before anybody has accepted it, if there is one."""
 
 Draw = Callable[[], tuple[list[str], str] | None]
 """Destinations and subject of the next message of a handler; None when handlers have sent enough."""
@@ -82,6 +87,12 @@ class Work:
         self._requests = 0
         self._sent: dict[int, Dot] = {}
         """Messages of this run by number, to be named."""
+        self.former: list[NodeId] = []
+        """Incarnations that this run had before its peers accepted the present one."""
+        self._early: list[tuple[Token, Past]] = []
+        """Tokens made before that: their dots might still be renamed, and only this run knows under which names they
+        go on. Whoever else observed them would follow what is lost."""
+        self._early_random = Random(f"early tokens {network.plan.seed} {engine.me}")
 
     def _open(self, name: object) -> Thread:
         """A client's thread; in process scope there is but one for all."""
@@ -102,16 +113,25 @@ class Work:
         if not self._try_send(thread, to, subject):
             self._network.tally["send waits for room"] += 1
             self._soon(self._random.randrange(2 * MS, 20 * MS), self._client_sends, thread, to, subject)
-        elif self._plan.tokens and self._engine.settlement.accepted and self._random.random() < self._plan.tokens:
-            # Before that its dots might still be renamed, and whoever observed them would follow what is lost.
-            past = self._history.past_of(self._place, thread.name)
-            self._network.tokens.append((token_of(self._engine, thread.context), past))
+        elif not self._engine.settlement.accepted:
+            if self._early_random.random() < self._plan.tokens:
+                self._early.append(self._token(thread))
+        elif self._plan.tokens and self._random.random() < self._plan.tokens:
+            self._network.tokens.append(self._token(thread))
+
+    def _token(self, thread: Thread) -> tuple[Token, Past]:
+        return token_of(self._engine, thread.context), self._history.past_of(self._place, thread.name)
 
     def _observe(self, thread: Thread) -> None:
         """A client has read a token, of whatever node and age."""
-        if not self._network.tokens:
+        if self._early and self._early_random.random() < EARLY:
+            token, past = self._early_random.choice(self._early)
+            self._network.tally["token of a former incarnation observed"] += bool(self.former)
+            token = renamed(token, self.former, self._engine.me)
+        elif self._network.tokens:
+            token, past = self._random.choice(self._network.tokens)
+        else:
             return
-        token, past = self._random.choice(self._network.tokens)
         try:
             observe(self._engine, thread.context, token, self._now_ms())
         except ClockDriftError:

@@ -14,7 +14,10 @@ TOKEN_FORMAT = 0x11
 """The first byte of a token. No message by itself begins like that."""
 
 TOKEN_BYTES_MAX = 16 * 1024
-"""The longest token: a column of a row should hold it, and a header of a request if the server allows."""
+"""The longest token: a column of a row should hold it. Headers of requests have room for less (`causal.node.asgi`)."""
+
+TOKEN_BYTES_MIN = 64
+"""The shortest that may be asked for: one that lists nothing takes less than half of it."""
 
 NUMBER_END = 2**53
 """Sequence numbers, counts and incarnations are below it: any language holds them exactly."""

@@ -7,8 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 from msgspec.msgpack import Decoder, Encoder
 
-from causal.errors import BackpressureError, ProtocolError, TokenError
-from causal.ordering.stamp import size_of
+from causal.errors import ProtocolError, TokenError
 from causal.ordering.tokens import Token
 from causal.wire.intern import ReadNames, ReadOrigins, WrittenNames, WrittenOrigins, checked_name
 from causal.wire.limits import TOKEN_BYTES_MAX, TOKEN_FORMAT
@@ -33,10 +32,8 @@ _decoder = Decoder(_Read)
 
 
 def encode_token(token: Token) -> bytes:
-    """A token as bytes, with the origins and destinations that it names inside.
-
-    Raises `BackpressureError` if they would be more than `TOKEN_BYTES_MAX`.
-    """
+    """A token as bytes, with the origins and destinations that it names inside. `decode_token` reads no more than
+    `TOKEN_BYTES_MAX` of them."""
     origins, destinations = WrittenOrigins(), WrittenNames()
     row = (
         token.timestamp,
@@ -46,13 +43,7 @@ def encode_token(token: Token) -> bytes:
         elsewhere_rows(token.closed, origins, destinations),
     )
     named = [(node.name, node.incarnation, 0) for node in origins]
-    data = bytes((TOKEN_FORMAT,)) + _encoder.encode((named, list(destinations), row))
-    if len(data) > TOKEN_BYTES_MAX:
-        raise BackpressureError(
-            f"a token of {size_of(token.pending)} unsettled messages would take {len(data)} bytes, more than "
-            f"{TOKEN_BYTES_MAX}: wait for some to settle, or make tokens in contexts of their own (causal.context)"
-        )
-    return data
+    return bytes((TOKEN_FORMAT,)) + _encoder.encode((named, list(destinations), row))
 
 
 def decode_token(data: bytes) -> Token:

@@ -213,13 +213,13 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-print([name for name in ("grpc", "asyncio", "sqlite3", "google.protobuf") if name in sys.modules])
+print([name for name in ("grpc", "asyncio", "sqlite3", "google.protobuf", "rich") if name in sys.modules])
 """
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["demo", "--help"], ["--version"]])
-def test_help_loads_neither_grpc_nor_asyncio(arguments: list[str]) -> None:
+def test_help_loads_neither_grpc_nor_asyncio_nor_rich(arguments: list[str]) -> None:
     run = subprocess.run(
         [sys.executable, "-c", LIGHT, *arguments], capture_output=True, text=True, check=True, timeout=25
     )

@@ -8,9 +8,19 @@ from typing import Any
 
 import pytest
 
-from causal import ClosedError
-from causal.node.asgi import App, CausalMiddleware, Event, Receive, Scope, Send
+from causal import ClosedError, Node
+from causal.node.asgi import (
+    HEADER_CHARS_MAX,
+    TOKEN_BYTES_MAX,
+    App,
+    CausalMiddleware,
+    Event,
+    Receive,
+    Scope,
+    Send,
+)
 from causal.ordering.dot import NodeId
+from causal.ordering.stamp import Dots
 from causal.ordering.tokens import Token
 from causal.testing import Cluster
 from causal.wire.codec import decode_token, encode_token
@@ -104,6 +114,49 @@ async def test_header_that_is_no_token_is_a_bad_request_and_nothing_is_done(valu
         (closed,) = await call(app, (b"causal-token", value), kind="websocket")
         assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
         assert s1.status()["counters"]["sent"] == 0
+
+
+def observe_many(node: Node, *, closed: bool) -> None:
+    """What the node sends next follows some hundred messages of others, to whom it may not be known."""
+    dots: Dots = {NodeId(f"one-of-many-services-{number:03}", 1): 1 for number in range(300)}
+    now = (time.time_ns() // 1_000_000) << 16
+    node.observe(encode_token(Token(now, {"S9": dots}, {}, 0, {"S9": dots} if closed else {})))
+
+
+async def test_token_that_no_header_has_room_for_is_folded() -> None:
+    s1, s2 = quick("S1"), quick("S2")
+    Collector(s2)
+    async with Cluster(s1, s2):
+        observe_many(s1, closed=False)
+        assert len(s1.token()) > TOKEN_BYTES_MAX
+        said = await call(CausalMiddleware(sending(s1), s1))
+        assert [event["type"] for event in said] == ["http.response.start", "http.response.body"]
+        (value,) = [value for name, value in said[0]["headers"] if name == b"causal-token"]
+        assert 2000 < len(value) <= HEADER_CHARS_MAX
+        token = token_in(said)
+        assert 50 < sum(map(len, token.pending.values())) < 300
+        assert token.horizon
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_response_whose_token_cannot_be_short_enough_is_refused_and_the_rest_of_it_swallowed(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    s1, s2 = quick("S1"), quick("S2")
+    Collector(s2)
+    async with Cluster(s1, s2):
+        observe_many(s1, closed=True)
+        said = await call(CausalMiddleware(sending(s1), s1), kind=kind)
+        if kind == "http":
+            start, body = said
+            assert (start["type"], start["status"]) == ("http.response.start", 503)
+            assert b"301 unsettled messages to peers that have not been reached yet" in body["body"]
+            assert f"max_bytes={TOKEN_BYTES_MAX}".encode() in body["body"]
+        else:
+            (closed,) = said
+            assert (closed["type"], closed["code"]) == ("websocket.close", 1013)
+        assert s1.status()["counters"]["sent"] == 1
+    assert "S1: a response is refused" in caplog.text
 
 
 async def test_what_is_no_request_goes_through_untouched() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
+import re
 import signal
+import time
 
 import pytest
 
@@ -93,6 +96,61 @@ async def stuck_report(cluster: Cluster, node: Node) -> RawSender:
     await sender.say(sender.copy(1), base=True)
     await until(lambda: core.counters.settled == 1)
     return sender
+
+
+async def test_leaving_under_a_load_that_never_ends_lets_running_handlers_end_and_leaves_the_rest_to_their_sender(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    s1, s2 = quick("S1", drain_timeout=0), quick("S2", drain_timeout=0.4)
+    ended, cut_off = list[int](), list[int]()
+
+    @s2.on("a")
+    async def handle(message: Message) -> None:
+        try:
+            await asyncio.sleep(0.02)  # what it does takes so long
+            ended.append(message.body)
+        except asyncio.CancelledError:
+            cut_off.append(message.body)
+            raise
+
+    async def load() -> None:
+        for number in itertools.count():
+            await s1.send("S2", "a", number)
+            await asyncio.sleep(0.002)
+
+    Cluster(s1, s2)
+    await s2.__aenter__()
+    async with s1:
+        loading = asyncio.create_task(load())
+        await until(lambda: ended)
+        await s2.__aexit__(None, None, None)
+        loading.cancel()
+        assert cut_off == []
+        (named,) = [r.getMessage() for r in caplog.records if r.getMessage().startswith("S2 leaves")]
+        assert re.match(r"S2 leaves with \d+ messages not handled: S1/\d+/\d+, ", named)
+        engine = s1._running().engine
+        await until(lambda: not {dot.seq - 1 for dot in engine.unsettled} & set(ended), "all that ended to be settled")
+        assert engine.unsettled
+
+
+async def test_leaving_does_not_wait_to_the_end_for_a_handler_of_anothers_message_that_always_fails() -> None:
+    s1, s2 = quick("S1", drain_timeout=0), quick("S2", drain_timeout=0.5)
+    attempts: list[int] = []
+
+    @s2.on("a", policy=AT_ONCE)
+    async def handle(message: Message) -> None:
+        attempts.append(message.attempt)
+        raise RuntimeError("never")
+
+    Cluster(s1, s2)
+    await s2.__aenter__()
+    async with s1:
+        dot = await s1.send("S2", "a")
+        await until(lambda: attempts)
+        began = time.monotonic()
+        await s2.__aexit__(None, None, None)
+        assert 0.25 <= time.monotonic() - began < 0.48
+        assert s1._running().engine.unsettled == [dot]
 
 
 async def test_leaving_waits_until_a_settlement_has_been_handed_to_its_sender(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,9 @@ async def test_timeout_that_is_no_number_is_refused_before_anything_is_sent(time
         (("S1", 1, 1), r"settled\(\*dots\)"),
         ([Dot("S1", 1, 1)], r"settled\(\*dots\)"),
         (["x" * 100], r"x…: settled\(\*dots\)"),
+        ("S1/1/1", r"the str 'S1/1/1': Dot.parse\(…\) reads one from a text, and settled\(\) waits"),
+        (Dot("S1", 1, "x"), r"seq='x'\): a dot is a name and two whole numbers"),  # type: ignore[arg-type]
+        (Dot("S1", [], 1), "two whole numbers"),  # type: ignore[arg-type]
     ],
 )
 async def test_settled_of_what_is_no_dot_says_what_to_do(dot: Any, fix: str) -> None:

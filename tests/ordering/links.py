@@ -19,7 +19,6 @@ from dataclasses import replace
 from enum import Enum
 
 import pytest
-from hypothesis import settings
 
 from causal.ordering import Arrival, Dot, Engine, EngineConfig, NodeId, Ordering, Output
 from causal.ordering.context import CausalContext
@@ -28,8 +27,6 @@ from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, W
 from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy, Dots, Stamp, dots_of
 
-quick = settings(max_examples=40, deadline=None, derandomize=True)
-"""For properties of this suite, which has to be fast and the same in each run."""
 START_MS = 1_700_000_000_000
 ROUNDS_MAX = 50
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from causal.ordering import NodeId
 from causal.ordering.context import CausalContext, joined
 from causal.ordering.stamp import Seqs, without_seqs
-from tests.ordering.links import Net, quick, snapshot
+from tests.ordering.links import Net, snapshot
 
 ORIGINS = [NodeId(name, incarnation) for name in ("S1", "S2") for incarnation in (1, 2)]
 dots = st.dictionaries(st.sampled_from(ORIGINS), st.integers(1, 5), max_size=4)
@@ -26,7 +26,6 @@ def context_of(*several: dict[str, dict[NodeId, int]]) -> CausalContext:
     return context
 
 
-@quick
 @given(several=st.lists(pendings, max_size=4), order=st.randoms(use_true_random=False))
 def test_merge_gives_the_same_in_any_order_and_any_number_of_times(
     several: list[dict[str, dict[NodeId, int]]], order: object
@@ -36,7 +35,6 @@ def test_merge_gives_the_same_in_any_order_and_any_number_of_times(
     assert context_of(*several).pending == context_of(*shuffled).pending
 
 
-@quick
 @given(several=st.lists(pendings, min_size=1, max_size=4))
 def test_merge_keeps_the_highest_seq_of_each_origin_as_a_set_of_chains_would(
     several: list[dict[str, dict[NodeId, int]]],
@@ -50,7 +48,6 @@ def test_merge_keeps_the_highest_seq_of_each_origin_as_a_set_of_chains_would(
     assert context_of(*several).pending == expected
 
 
-@quick
 @given(one=pendings, other=pendings)
 def test_merge_mutates_neither_what_it_takes_in_nor_what_it_has_given_out(
     one: dict[str, dict[NodeId, int]], other: dict[str, dict[NodeId, int]]
@@ -65,7 +62,6 @@ def test_merge_mutates_neither_what_it_takes_in_nor_what_it_has_given_out(
     assert snapshot([one, other, given_out]) == before
 
 
-@quick
 @given(one=dots, other=dots)
 def test_joined_is_the_first_itself_where_the_second_adds_nothing(
     one: dict[NodeId, int], other: dict[NodeId, int]
@@ -214,7 +210,6 @@ def dots_in(seqs: Seqs | None) -> set[int]:
     return set() if seqs is None else {seqs} if isinstance(seqs, int) else set(seqs)
 
 
-@quick
 @given(
     told=st.lists(
         st.tuples(st.frozensets(st.integers(1, 4), min_size=1), st.frozensets(st.integers(1, 4))),
@@ -235,7 +230,6 @@ def test_dot_is_closed_as_long_as_nobody_has_told_that_it_is_open(
     assert dots_in(context.closed.get("D", {}).get(A)) == listed - opened
 
 
-@quick
 @given(told=st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=5))
 def test_chained_dot_is_closed_as_long_as_nobody_has_told_that_it_is_open(told: list[tuple[int, bool]]) -> None:
     context = CausalContext()
@@ -271,7 +265,6 @@ def test_lost_dots_are_replaced_by_the_horizon_and_settled_ones_are_not() -> Non
     assert (context.pending, context.horizon) == ({"E": {B: 2}}, 50)
 
 
-@quick
 @given(one=closed_seqs, other=st.none() | closed_seqs)
 def test_without_seqs_takes_the_same_dots_away(one: Seqs, other: Seqs | None) -> None:
     assert dots_in(without_seqs(one, other)) == dots_in(one) - dots_in(other)

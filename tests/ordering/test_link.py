@@ -12,7 +12,7 @@ from causal.errors import ProtocolError
 from causal.ordering import NodeId
 from causal.ordering.frames import Welcome
 from causal.ordering.link import REPORTS_MAX, InboundLink, OutboundLink, Received
-from tests.ordering.links import copy_of, quick
+from tests.ordering.links import copy_of
 
 
 class SlowReceived:
@@ -30,7 +30,6 @@ class SlowReceived:
         return {seq for seq in self.chain if self.base < seq < last} - self.here
 
 
-@quick
 @given(
     steps=st.lists(st.integers(1, 3), min_size=1, max_size=9),
     start=st.integers(0, 9),
@@ -100,7 +99,6 @@ def test_check_of_a_chain_in_any_order_refuses_nothing_and_changes_nothing() -> 
     assert (received.to, received.missing, received.beyond) == (9, set(), set())
 
 
-@quick
 @given(
     before=st.lists(st.tuples(st.integers(1, 7), st.integers(0, 6)), max_size=4),
     frame=st.lists(st.tuples(st.integers(1, 7), st.integers(0, 6)), max_size=4),
@@ -287,7 +285,6 @@ def test_digests_of_the_last_settled_messages_are_remembered_and_older_ones_go(m
 GAP = st.tuples(st.integers(1, 12), st.integers(0, 5)).map(lambda gap: (gap[0], gap[0] + gap[1]))
 
 
-@quick
 @given(st.lists(GAP, max_size=6), st.sets(st.integers(1, 10)))
 def test_resend_of_many_gaps_sends_again_what_lies_in_any_of_them(gaps: list[tuple[int, int]], gone: set[int]) -> None:
     link = link_with(*[1] * 10)

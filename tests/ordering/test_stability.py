@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from causal.ordering import Dot, EngineConfig, NodeId, stability
 from causal.ordering.frames import ReceiverFrame, SenderFrame, StableNumber
 from causal.ordering.settlement import join
-from tests.ordering.links import Net, quick
+from tests.ordering.links import Net
 
 ORIGIN = NodeId("S1", 1)
 PLACES = ["A", "B", "C"]
@@ -29,7 +29,6 @@ def covered(report: StableNumber) -> set[tuple[str, int]]:
     return {(place, seq) for place in PLACES for seq in range(1, 8) if report.covers(place, seq)}
 
 
-@quick
 @given(one=reports(), other=reports())
 def test_join_is_commutative_and_idempotent(one: StableNumber, other: StableNumber) -> None:
     assert join(one, other) == join(other, one)
@@ -37,19 +36,16 @@ def test_join_is_commutative_and_idempotent(one: StableNumber, other: StableNumb
     assert join(join(one, other), other) == join(one, other)
 
 
-@quick
 @given(one=reports(), other=reports(), third=reports())
 def test_join_is_associative(one: StableNumber, other: StableNumber, third: StableNumber) -> None:
     assert join(join(one, other), third) == join(one, join(other, third))
 
 
-@quick
 @given(one=reports(), other=reports())
 def test_join_covers_exactly_what_either_covers(one: StableNumber, other: StableNumber) -> None:
     assert covered(join(one, other)) == covered(one) | covered(other)
 
 
-@quick
 @given(report=reports())
 def test_covers_is_a_prefix_for_each_destination(report: StableNumber) -> None:
     for place, seq in covered(report):

@@ -9,7 +9,7 @@ import pytest
 from causal.errors import ClockDriftError, TokenError
 from causal.ordering import NodeId
 from causal.ordering.stamp import Dots
-from causal.ordering.tokens import Token, observe, token_of
+from causal.ordering.tokens import Token, observe, renamed, token_of
 from tests.ordering.links import START_MS, Net, refused
 
 NAMES = ("S1", "S2", "S3")
@@ -122,3 +122,59 @@ def test_token_with_an_impossible_horizon_or_closed_dots_is_refused(changed: dic
         return
     with pytest.raises(TokenError, match=match):
         observe(net["S1"].engine, net["S1"].engine.context, token, START_MS)
+
+
+# -- folded ------------------------------------------------------------------------------------------------------------
+
+
+def test_token_of_fewer_dots_folds_the_oldest_and_its_context_goes_on_as_it_was() -> None:
+    net = Net(*NAMES, "S4", context=NAMES)
+    s1 = net["S1"]
+    request = s1.engine.contexts.open()
+    for to in ("S3", "S4", "S2"):
+        s1.send(to, context=request)
+        net.now_ms += 1
+    whole = token_of(s1.engine, request)
+    assert set(whole.pending) == {"S2", "S3", "S4"}
+    assert (whole.horizon, token_of(s1.engine, request, 3)) == (0, whole)
+    token = token_of(s1.engine, request, 1)
+    assert token.pending == {"S2": {s1.me: frozenset((3,))}}
+    assert token.horizon == s1.engine.outbound["S4"].outbox[2].stamp.timestamp
+    assert token_of(s1.engine, request) == whole
+
+
+def test_what_follows_a_folded_token_waits_for_what_it_stands_for() -> None:
+    net = Net(*NAMES)
+    s1, s2, s3 = net
+    slow = s1.send("S3")
+    token = token_of(s1.engine, s1.engine.context, 0)
+    assert (token.pending, token.horizon > 0) == ({}, True)
+    observe(s2.engine, s2.engine.context, token, net.now_ms)
+    later = s2.send("S3")
+    net.carry("S2", "S3")
+    assert s3.ready == {}
+    assert [arrival.dot for arrival in s3.engine.delivery.held] == [later]
+    net.settle()
+    assert s3.handled == [slow, later]
+
+
+def test_dots_for_a_peer_that_was_never_reached_are_not_folded_into_a_token() -> None:
+    net = Net(*NAMES, connect=False)
+    s1 = net["S1"]
+    s1.send("S2", "S3")
+    net.connect("S1", "S2")
+    token = token_of(s1.engine, s1.engine.context, 0)
+    assert token.pending == token.closed == {"S3": {s1.me: 1}}
+
+
+# -- of a former incarnation -------------------------------------------------------------------------------------------
+
+
+def test_token_of_a_former_incarnation_names_the_dots_under_which_its_messages_go_on() -> None:
+    former, now, other = NodeId("S1", 1), NodeId("S1", 6), NodeId("S2", 1)
+    token = Token(9, {"S3": {former: 4, other: 2}}, {former: 5, other: 2}, 7, {"S3": {former: 4}})
+    assert renamed(token, [former], now) == Token(
+        9, {"S3": {now: 4, other: 2}}, {now: 5, other: 2}, 7, {"S3": {now: 4}}
+    )
+    assert renamed(token, [], now) is token
+    assert renamed(token._replace(clock=None), [former], now).clock is None

@@ -10,12 +10,10 @@ from causal.errors import ConfigurationError
 from causal.ordering import Dot, EngineConfig, NodeId, Verdict, VerdictKind
 from causal.ordering.stamp import Dots, dots_of, listed, size_of
 from causal.ordering.verdict import ORDERED, UNORDERED
-from tests.ordering.links import quick
 
 names = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
-@quick
 @given(name=names, incarnation=st.integers(0, 2**53), seq=st.integers(1, 2**53))
 def test_dot_written_and_parsed_is_itself(name: str, incarnation: int, seq: int) -> None:
     dot = Dot(name, incarnation, seq)

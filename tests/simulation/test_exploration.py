@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -14,7 +15,8 @@ from causal.testing.exploration.judge import Judge
 from causal.testing.exploration.scenarios import ALL, QUICK, SIBLINGS, TRIANGLE, Message, Scenario, named
 from causal.testing.exploration.search import explore
 from causal.testing.exploration.site import DOWN, UP, Input, Parcel, Site
-from causal.testing.exploration.world import START_MS, Action, State, World
+from causal.testing.exploration.times import PAUSE_MS, START_MS, class_of, time_in_turn
+from causal.testing.exploration.world import Action, State, World
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.test_mutants import KINDS
 
@@ -99,6 +101,42 @@ def test_violation_is_told_with_the_shortest_way_to_it() -> None:
     assert not found.complete
 
 
+IN_TURN = (
+    "forgets_the_horizon_of_what_it_handles",
+    "waits_for_no_link",
+    "waits_for_nothing_received_before_its_horizon",
+    "asks_no_idle_link",
+)
+"""Mutants that timestamps give away in the smallest bounded scenario."""
+
+
+@pytest.mark.parametrize("name", IN_TURN)
+def test_clocks_in_turn_convict_the_mutants_that_standing_ones_do_by_as_short_a_way_and_in_fewer_states(
+    name: str,
+) -> None:
+    standing = small(TRIANGLE, dependencies_max=0)
+    with MUTANTS[name]():
+        found, in_turn = (explore(each, convicting=KINDS) for each in (standing, replace(standing, in_turn=True)))
+    assert in_turn.violations
+    assert {text.partition(":")[0] for text in in_turn.violations} == {
+        text.partition(":")[0] for text in found.violations
+    }
+    assert len(in_turn.path) == len(found.path)
+    assert in_turn.states < found.states
+
+
+def test_class_of_a_timestamp_says_between_which_messages_it_lies_and_nothing_else() -> None:
+    def class_at(ms: int, counter: int) -> int:
+        return class_of(START_MS + ms << 16 | counter)
+
+    assert class_at(2, 0) == class_at(2, 7) == class_at(2, 65_534), "ticked after the first send, before the second"
+    before, just_before, second = class_at(2, 5), class_at(2, 65_535), class_at(3, 0)
+    assert class_at(1, 0) < before < just_before < second < class_at(4, 0)
+    assert class_of(START_MS + 2) == class_of(START_MS + 5), "physical times, no pause between them"
+    assert class_of(START_MS + PAUSE_MS + 2) != class_of(START_MS + 2)
+    assert class_of(12) == 12
+
+
 # -- whether states that count as the same are the same ----------------------------------------------------------
 
 
@@ -119,7 +157,9 @@ class Replay:
             parcel = self.queues[given.peer, name, DOWN].popleft()
         elif given.verb == "answered":
             parcel = self.queues[name, given.peer, UP].popleft()
-        effects = self.sites[name].do(given, parcel, self.scenario, START_MS)
+        before = sum(len(site.sent) for site in self.sites.values())
+        now_ms = time_in_turn(before, sends=given.verb == "send") if self.scenario.in_turn else START_MS
+        effects = self.sites[name].do(given, parcel, self.scenario, now_ms)
         for peer, direction, sent in effects.sent:
             self.queues[(name, peer, DOWN) if direction == DOWN else (peer, name, UP)].append(sent)
         self.judge.hear(tuple(effects.events))
@@ -135,9 +175,13 @@ def walk(world: World, random: Random) -> tuple[list[Action], State]:
     return taken, state
 
 
+@pytest.mark.parametrize("in_turn", [False, True])
 @pytest.mark.parametrize("messages", [TRIANGLE, SIBLINGS, named("fan").messages, named("none").messages])
-def test_run_of_live_engines_ends_in_the_world_that_merged_states_lead_to(messages: tuple[Message, ...]) -> None:
-    scenario = Scenario(name="replayed", messages=messages, cold=True, states=0)
+def test_run_of_live_engines_ends_in_the_world_that_merged_states_lead_to(
+    messages: tuple[Message, ...], in_turn: bool
+) -> None:
+    dots = 0 if in_turn else 64
+    scenario = Scenario(name="replayed", messages=messages, cold=True, in_turn=in_turn, dependencies_max=dots, states=0)
     world = World(scenario)
     for seed in range(25):
         actions, state = walk(world, Random(seed))

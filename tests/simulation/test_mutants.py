@@ -26,7 +26,8 @@ WHERE: dict[str, dict[str, Any]] = {
         "late_links_ms": 150,
         "links_known_ms": 1500,
     },
-    "nobody_asks_on_about_garbage": {"crashes": 3, "garbage_after_ms": 60},
+    # A ring, through which tokens name what no stable number follows.
+    "nobody_asks_on_about_garbage": {"links": 0.0, "nodes": 6, "tokens": 0.5, "garbage_after_ms": 60},
     "takes_a_clock_entry_for_any_incarnation": {"dependencies_max": 0, "crashes": 3},
     "what_a_message_carries_for_others_is_not_remembered": {"after": 0.3, "context_scope": 1.0},
 }
@@ -51,7 +52,7 @@ def test_mutant_is_caught_by_the_general_judge(name: str, say: Callable[[str], N
 
 
 def test_engine_without_a_mutant_is_acquitted_under_the_same_conditions() -> None:
-    for seed in range(5):
+    for seed in range(3):
         assert Simulation(Plan.of(seed), strict=False).run().violations == []
 
 

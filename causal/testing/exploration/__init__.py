@@ -12,6 +12,7 @@ that some other world has taken already is two look-ups.
     scenarios.py   what is sent, and what may go wrong
     site.py        one engine and what its caller does
     judge.py       the history of `causal.testing.history`, as a value
+    times.py       the clocks, and what of their timestamps counts
     canonical.py   when two states are the same
     world.py       the steps of a world
     rest.py        what must be true in the end

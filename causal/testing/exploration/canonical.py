@@ -3,7 +3,8 @@
 Left out, because nothing that an engine does from here on can depend on it:
 
 - timestamps, but for the milliseconds of messages, which decide what lags: exact mode compares no two of them. A
-  scenario in which horizons do (with a bound of dots, or with losses) is `timed`, and there they all stay;
+  scenario in which horizons do (with a bound of dots, or with losses) is `timed`, and there they all stay, or their
+  classes if the clocks run *in turn* (`times.py`);
 - how often settlement has changed: all that is asked is whether it has since a context was last pruned;
 - the order of mappings and sets, which decides only what goes first when one of them is full (1,024 entries
   and more; an outbox is always in the order of `seq`).
@@ -33,6 +34,7 @@ from causal.ordering.link import InboundLink
 from causal.ordering.settlement import Settlement
 from causal.ordering.stability import Stability
 from causal.ordering.stamp import Stamp
+from causal.testing.exploration.times import class_of
 
 LEFT_OUT: dict[type, frozenset[str]] = {
     # Constant, or said in another place of the same engine; `changes` and `pruned_at` are said by `_engine`.
@@ -45,13 +47,13 @@ LEFT_OUT: dict[type, frozenset[str]] = {
     # How often something happened decides nothing; a set that is kept sorted says no more than the links.
     Horizons: frozenset({"_settlement", "waits", "asked"}),
     SendCounts: frozenset({"_entries_max", "_me", "_merged", "_shared"}),
-    # Decides only when bytes are counted anew.
-    InboundLink: frozenset({"bytes_most"}),
+    # Decides only when bytes are counted anew; is only shown.
+    InboundLink: frozenset({"bytes_most", "skew_ms"}),
 }
 
 TIMES: dict[type, frozenset[str]] = {
     CausalContext: frozenset({"ages"}),
-    InboundLink: frozenset({"heard", "skew_ms"}),
+    InboundLink: frozenset({"heard"}),
     SenderFrame: frozenset({"past"}),
 }
 """Timestamps: left out where nothing compares them."""
@@ -60,15 +62,18 @@ NAMES: dict[tuple[type, tuple[str, ...], bool], list[str]] = {}
 """What `names_of` has found."""
 
 _timed: ContextVar[bool] = ContextVar("timed", default=False)
+_in_turn: ContextVar[bool] = ContextVar("in_turn", default=False)
 
 
-def canonical_of(value: Any, *, timed: bool) -> Hashable:
-    """A hashable value that is equal for two states if they are the same; `timed`: also by their timestamps."""
-    token = _timed.set(timed)
+def canonical_of(value: Any, *, timed: bool, in_turn: bool = False) -> Hashable:
+    """A hashable value that is equal for two states if they are the same; `timed`: also by their timestamps, if the
+    clocks are `in_turn` by the classes of these."""
+    tokens = _timed.set(timed), _in_turn.set(in_turn)
     try:
         return canonical(value)
     finally:
-        _timed.reset(token)
+        _timed.reset(tokens[0])
+        _in_turn.reset(tokens[1])
 
 
 def canonical(value: Any) -> Hashable:
@@ -108,6 +113,10 @@ def _itself(value: Any) -> Hashable:
     return value  # type: ignore[no-any-return]
 
 
+def _number(value: int) -> Hashable:
+    return class_of(value) if _in_turn.get() else value
+
+
 def _sequence(value: Iterable[Any]) -> Hashable:
     return tuple([canonical(each) for each in value])
 
@@ -123,11 +132,11 @@ def _set(value: Iterable[Any]) -> Hashable:
 def _stamp(value: Stamp) -> Hashable:
     return (
         value.previous,
-        value.timestamp if _timed.get() else value.timestamp >> 16,
+        canonical(value.timestamp) if _timed.get() else value.timestamp >> 16,
         canonical(value.after),
         canonical(value.elsewhere),
         canonical(value.clock),
-        value.horizon,
+        canonical(value.horizon),
         canonical(value.closed),
     )
 
@@ -135,11 +144,12 @@ def _stamp(value: Stamp) -> Hashable:
 def _engine(value: Engine) -> Hashable:
     pruned = value.context.pruned_at == value.settlement.changes
     parts = [getattr(value, name) for name in names_of(Engine, tuple(vars(value)))]
-    hlc = value.hlc.last_int if _timed.get() else 0
+    hlc = value.hlc.last_int if _timed.get() and not _in_turn.get() else 0
     return (pruned, hlc, canonical(value.context), canonical(value.settlement), *map(canonical, parts))
 
 
 FORMS: dict[type, Callable[[Any], Hashable]] = {
+    int: _number,
     NodeId: _itself,
     Dot: _itself,
     Stamp: _stamp,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from causal.testing.exploration.site import PAUSE_MS, Input
+from causal.testing.exploration.site import Input
+from causal.testing.exploration.times import PAUSE_MS
 from causal.testing.exploration.world import State, World
 
 BEATS_MAX = 12

@@ -15,10 +15,9 @@ from causal.ordering.stamp import dots_of
 from causal.testing.exploration.canonical import canonical_of
 from causal.testing.exploration.judge import Event
 from causal.testing.exploration.scenarios import Scenario, ordering_of
+from causal.testing.exploration.times import PAUSE_MS
 from causal.testing.invariants import Invariants
 
-PAUSE_MS = 1_500
-"""Longer than `stability.LAG_AFTER_MS`: what is unsettled then lags."""
 DOWN, UP = 0, 1
 """Directions of a stream: from its sender, and back."""
 
@@ -61,6 +60,7 @@ class Site:
             dependencies_max=scenario.dependencies_max,
         )
         self.timed = scenario.timed
+        self.in_turn = scenario.in_turn
         self.engine = Engine(NodeId(name, incarnation), peers, ordering_of, config)
         self.ready: dict[int, Arrival] = {}
         self.running: dict[int, Arrival] = {}
@@ -78,7 +78,7 @@ class Site:
     def key(self) -> Hashable:
         """Equal for two sites that go on alike."""
         return (
-            canonical_of(self.engine, timed=self.timed),
+            canonical_of(self.engine, timed=self.timed, in_turn=self.in_turn),
             frozenset(self.ready),
             frozenset(self.running),
             frozenset(self.sent),

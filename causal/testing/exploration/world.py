@@ -17,11 +17,11 @@ from causal.ordering.frames import Hello, Welcome
 from causal.testing.exploration.canonical import canonical_of
 from causal.testing.exploration.judge import Event, Judge
 from causal.testing.exploration.scenarios import Scenario
-from causal.testing.exploration.site import DOWN, PAUSE_MS, UP, Input, Parcel, Site
+from causal.testing.exploration.site import DOWN, UP, Input, Parcel, Site
+from causal.testing.exploration.times import PAUSE_MS, START_MS, forget_what_was_ticked, time_in_turn
 
 State = tuple[int, ...]
 """Numbers of the sites, of the links, of the history, and the faults left, packed."""
-START_MS = 1_700_000_000_000
 FAULTS = ("repeated", "torn", "dropped", "failures", "beats", "pauses", "crashes")
 MASK = 15
 SHIFTS = {fault: 4 * at for at, fault in enumerate(FAULTS)}
@@ -76,6 +76,7 @@ class World:
         and broken invariants are not looked at: for engines that are known to be wrong."""
         self.scenario = scenario
         self._convicting = convicting
+        self._clock_moves = scenario.in_turn or scenario.pauses > 0
         self.names = scenario.nodes
         self.links = scenario.links
         self.sites: list[bytes] = []
@@ -84,6 +85,8 @@ class World:
         self.broken: list[str] = []
         """Invariants of engines that were found not to hold."""
         self.steps_taken = 0
+        self._sends: list[int] = []
+        """Of each site, how many messages its node has sent."""
         self._judges: list[bytes] = []
         self._parcels: list[Parcel] = []
         self._lines: list[Line] = []
@@ -206,7 +209,7 @@ class World:
         if fault:
             new[-1] -= 1 << SHIFTS[fault]
         if place >= 0:
-            breaks = self.apply(new, place, given, self.now_ms(state) if self.scenario.pauses else START_MS)
+            breaks = self.apply(new, place, given, self.now_ms(state, given) if self._clock_moves else START_MS)
             if breaks and direction >= 0:
                 self._tear(new, action.link)
         elif given.verb == "tear":
@@ -215,9 +218,13 @@ class World:
             self._crash(new, given.peer)
         return tuple(new)
 
-    def now_ms(self, state: State) -> int:
-        """The time in that world."""
-        return START_MS + PAUSE_MS * (self.scenario.pauses - (state[-1] >> SHIFTS["pauses"] & MASK))
+    def now_ms(self, state: State, given: Input | None = None) -> int:
+        """The time in that world, when an input is given in it."""
+        start = START_MS
+        if self.scenario.in_turn:
+            sent = sum([self._sends[site] for site in state[: self._at_line]])
+            start = time_in_turn(sent, sends=given is not None and given.verb == "send")
+        return start + PAUSE_MS * (self.scenario.pauses - (state[-1] >> SHIFTS["pauses"] & MASK))
 
     def take_off(self, new: list[int], action: Action) -> None:
         """The frame that arrives leaves the stream; or it stays, to come again."""
@@ -309,6 +316,8 @@ class World:
 
     def _step(self, site_id: int, given: Input, now_ms: int) -> Step:
         site = self.site(site_id)
+        if self.scenario.in_turn:
+            forget_what_was_ticked(site.engine)
         self.steps_taken += 1
         parcel = self._parcels[given.frame] if given.frame >= 0 else None
         effects = site.do(given, parcel, self.scenario, now_ms)
@@ -327,6 +336,7 @@ class World:
         if number is None:
             number = self._site_ids[key] = len(self.sites)
             self.sites.append(pickle.dumps(site, pickle.HIGHEST_PROTOCOL))
+            self._sends.append(len(site.sent))
             if self._convicting is None:
                 self.broken += site.broken()
         return number
@@ -345,7 +355,7 @@ class World:
         return self._convicting is None or violation.partition(":")[0] in self._convicting
 
     def _parcel_id(self, parcel: Parcel) -> int:
-        key = (parcel.by, canonical_of(parcel.frame, timed=self.scenario.timed))
+        key = (parcel.by, canonical_of(parcel.frame, timed=self.scenario.timed, in_turn=self.scenario.in_turn))
         number = self._parcel_ids.get(key)
         if number is None:
             number = self._parcel_ids[key] = len(self._parcels)
