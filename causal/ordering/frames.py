@@ -77,7 +77,7 @@ class Welcome:
     window_messages: int
     """Credit: how many messages of this link may be sent and unsettled at a time."""
     window_bytes: int
-    """Credit: the same in bytes of payload; one message is always allowed."""
+    """Credit: the same in bytes, as copies weigh (`weight.weight_of`); one message is always allowed."""
     process: int = 0
     """Drawn at random with the receiver's incarnation, as `Hello.process`."""
 

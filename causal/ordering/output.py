@@ -65,7 +65,8 @@ class EngineConfig:
     window_messages: int = 4096
     """Credit: unsettled messages of one link that its receiver takes."""
     window_bytes: int = 64 * 1024 * 1024
-    """The same in bytes of payload; one message is always allowed."""
+    """The same in bytes of payload and of stamps with more than one dot (`weight.weight_of`); one message is always
+    allowed."""
     frame_messages: int = 512
     """Copies in one frame: past this, batching gains nothing more."""
     frame_bytes: int = 1024 * 1024

@@ -11,6 +11,7 @@ from causal.ordering.frames import Base, SenderFrame, StableNumber
 from causal.ordering.link import InboundLink, Received
 from causal.ordering.scope import Scope
 from causal.ordering.stamp import NO_DOTS, Clock, Copy, Dots, Stamp, count_of, each, joined_seqs, size_of
+from causal.ordering.weight import total_weight
 
 
 def validate(
@@ -52,12 +53,12 @@ def validate_credit(link: InboundLink, copies: tuple[Copy, ...], messages_max: i
         fresh = {copy.seq for copy in copies if copy.seq not in link.received}
         if len(link.unsettled) + len(fresh) > messages_max:
             raise ProtocolError(f"{link.origin} exceeds its credit of {messages_max} unsettled messages")
-    bytes_most = link.bytes_most + sum([len(copy.payload) for copy in copies])
+    bytes_most = link.bytes_most + total_weight(copies)
     if bytes_most > bytes_max:
-        payloads = {seq: arrival.copy.payload for seq, arrival in link.unsettled.items()}
-        payloads |= {copy.seq: copy.payload for copy in copies if copy.seq not in link.received}
-        bytes_most = sum(map(len, payloads.values()))
-        if bytes_most > bytes_max and len(payloads) > 1:
+        unsettled = {seq: arrival.copy for seq, arrival in link.unsettled.items()}
+        unsettled |= {copy.seq: copy for copy in copies if copy.seq not in link.received}
+        bytes_most = total_weight(unsettled.values())
+        if bytes_most > bytes_max and len(unsettled) > 1:
             raise ProtocolError(f"{link.origin} exceeds its credit of {bytes_max} bytes of unsettled messages")
     return bytes_most
 

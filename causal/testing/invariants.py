@@ -13,6 +13,7 @@ from causal.ordering.engine import Engine
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.stamp import NO_DOTS, Dots, without_seqs
+from causal.ordering.weight import total_weight
 
 REMEMBERED = 64
 """Mappings of a context that are watched for mutation, newest first."""
@@ -106,9 +107,10 @@ def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
     queued = [seq for seq in link.queue if seq in link.outbox]
     if len(set(queued)) < len(queued):
         yield f"to {link.peer}: queued twice: {queued}"
-    if link.in_flight & set(queued):
-        yield f"to {link.peer}: both queued and in flight: {link.in_flight & set(queued)}"
-    placed = link.in_flight | set(queued)
+    in_flight = set(link.in_flight)
+    if in_flight & set(queued):
+        yield f"to {link.peer}: both queued and in flight: {in_flight & set(queued)}"
+    placed = in_flight | set(queued)
     if link.connected and placed != set(link.outbox):
         yield f"to {link.peer}: on the stream {placed}, unsettled {list(link.outbox)}"
     if not link.connected and (link.in_flight or link.queue):
@@ -117,7 +119,7 @@ def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
         yield f"to {link.peer}: outbox out of order: {list(link.outbox)}, last sent {link.last_sent}"
     if link.outbox_bytes != sum(len(copy.payload) for copy in link.outbox.values()):
         yield f"to {link.peer}: outbox_bytes is {link.outbox_bytes}"
-    if link.in_flight_bytes != sum(len(link.outbox[seq].payload) for seq in link.in_flight):
+    if link.in_flight_bytes != total_weight(link.outbox[seq] for seq in link.in_flight):
         yield f"to {link.peer}: in_flight_bytes is {link.in_flight_bytes}"
     if queued != sorted(queued):
         yield f"to {link.peer}: queued out of order: {queued}"
