@@ -14,8 +14,9 @@ from causal.ordering.context import CausalContext
 from causal.ordering.contexts import CONTEXT_ALONE, Contexts, Follows
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
+from causal.ordering.departure import Departures
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
+from causal.ordering.frames import FINAL, Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
 from causal.ordering.greeting import refusal_of, validate_welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
@@ -60,6 +61,7 @@ class Engine:
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
         self.delivery = Delivery(self.settlement, ordering_of)
+        self.departures = Departures(self.settlement, self.delivery, self.stability)
         self.counts = SendCounts(me, self.config.clock_entries_max)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
@@ -234,7 +236,9 @@ class Engine:
 
     def disconnected(self, peer: str) -> None:
         """The stream to a receiver is gone."""
-        self.outbound[peer].reset()
+        link = self.outbound[peer]
+        link.reset()
+        self.departures.hung_up(link)
 
     def _settled_at(self, link: OutboundLink, seqs: Sequence[int], output: Output) -> None:
         unsettled, (name, incarnation) = self._unsettled, self.me
@@ -256,7 +260,7 @@ class Engine:
         if refusal is not None:
             return refusal, output
         if sender.incarnation > self.settlement.latest.get(sender.name, 0):
-            self._supersede(sender, output)
+            self.departures.superseded(sender, output)
         self.settlement.refused_since.pop(sender.name, None)
         link = self.settlement.inbound.get(sender)
         if link is None:
@@ -300,6 +304,8 @@ class Engine:
         for report in frame.stable:
             if self.settlement.learn(report):
                 self.stability.moved(report.origin)
+                if report.upto == FINAL or self.settlement.is_gone(report.origin):
+                    self.departures.reported(report.origin, output)
         for reported, before in covered.items():  # once each, however often the frame speaks of it
             if self.settlement.covered_here(reported) > before:
                 self.delivery.look_again(reported, output)
@@ -310,6 +316,8 @@ class Engine:
                 output.report.add(origin)
             if missing == LOST:
                 self.delivery.leave_untold(dot)
+        if frame.farewell:
+            self.departures.left(origin, output)
         self._settle_own(output)
         return output
 
@@ -323,16 +331,6 @@ class Engine:
         link = self.settlement.inbound.get(origin)
         if link is not None:
             link.reset()
-
-    def _supersede(self, sender: NodeId, output: Output) -> None:
-        """A later incarnation is here: the earlier ones are gone, and with them what they never got across."""
-        self.settlement.latest[sender.name] = sender.incarnation
-        self.settlement.changes += 1
-        for origin, link in self.settlement.inbound.items():
-            if origin.name == sender.name:
-                link.reset()
-                link.forget_digests()
-        self.delivery.gone(sender.name, sender.incarnation, output)
 
     def _settle_own(self, output: Output) -> None:
         """Messages to oneself are reported without a stream."""
@@ -383,6 +381,7 @@ class Engine:
         contexts, after = self.contexts.tick(), self.config.garbage_after_ms
         output.transmit, output.report = self.stability.questions(contexts, now_ms, after)
         self.delivery.advance(self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms), output)
+        self.departures.tick(output)
         self._settle_own(output)
         return output
 

@@ -93,6 +93,11 @@ class Base:
     unsettled: tuple[int, ...]
 
 
+FINAL = 2**53 - 1
+"""As `StableNumber.upto`: the origin has left, and everything that it has ever sent is settled at each destination.
+It is past every seq there is: numbers on the wire are below 2^53."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StableNumber:
     """What an origin's messages are known to be settled everywhere, with exceptions.
@@ -126,6 +131,9 @@ class SenderFrame:
     past: int = 0
     """A timestamp. Every message of this link up to it is on the stream by now, this frame included, or was received
     before: nothing older is still to come. 0: no claim."""
+    farewell: bool = False
+    """The sender leaves. All that it ever sent on this link is settled at the receiver, and nothing more comes, in this
+    incarnation: this frame is the last. It has no copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

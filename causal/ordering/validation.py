@@ -36,6 +36,8 @@ def validate(
         raise ProtocolError(f"{link.origin} sends messages before its base")
     _validate_copies(link, frame.copies, inbound, me, last_seq, dots_max)
     received.check(frame.copies)
+    if frame.farewell and (frame.copies or link.unsettled or received.missing or received.beyond):
+        raise ProtocolError(f"{link.origin} says goodbye, and not all that it has sent is settled")
     for report in frame.stable:
         _validate_report(link.origin, report, me)
     for dot in frame.questions:

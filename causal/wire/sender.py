@@ -59,6 +59,8 @@ class SenderEncoder:
         written = message.frame
         written.number = frame.number
         written.past = frame.past
+        if frame.farewell:
+            written.farewell = True
         if frame.copies:
             written.copies = write_copies(frame.copies, origins, self._destinations, self._subjects)
         if frame.stable:
@@ -135,6 +137,7 @@ class SenderDecoder:
             stable=read_stable(frame.stable, origins, destinations) if frame.stable else (),
             questions=read_dots(frame.questions, origins, "questions") if frame.questions else (),
             past=frame.past,
+            farewell=frame.farewell,
         )
 
 

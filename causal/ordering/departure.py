@@ -1,0 +1,123 @@
+"""When a sender is gone, and what then goes with it at this node.
+
+- A later incarnation of its name has been here: what the earlier ones never got across is lost.
+- It has said goodbye: nothing more comes from it, and nothing of it is unsettled here. (`farewell.py`)
+- It has been evicted by an operator, since it is away for too long: like the first, without a later incarnation. It is
+  taken for gone at both ends of links: its Hello is refused, and it is told no more, until it starts anew.
+
+Whatever waits for it, for a message of it or for its link, is looked at again. Once all that came of it is settled it
+leaves a record (`former.py`) and nothing else.
+"""
+
+from __future__ import annotations
+
+from causal.ordering.delivery import Delivery
+from causal.ordering.dot import NodeId
+from causal.ordering.frames import FINAL
+from causal.ordering.link import OutboundLink, Received
+from causal.ordering.output import Output
+from causal.ordering.settlement import Settlement
+from causal.ordering.stability import Stability
+
+
+class Departures:
+    """Senders on their way out. Each step costs O(what is known of the name), and O(links) for each sender."""
+
+    def __init__(self, settlement: Settlement, delivery: Delivery, stability: Stability) -> None:
+        self._settlement = settlement
+        self._delivery = delivery
+        self._stability = stability
+
+    def superseded(self, later: NodeId, output: Output) -> None:
+        """This incarnation is here: the earlier ones are gone, and with them what they never got across."""
+        self._gone_before(later.name, later.incarnation, output)
+        self._settlement.latest[later.name] = later.incarnation
+        self._look_again(later.name, later.incarnation, output)
+
+    def evicted(self, name: str, output: Output) -> NodeId | None:
+        """The present incarnation of this name is taken for gone, and which that is; None if there is none here."""
+        settlement = self._settlement
+        incarnation = settlement.latest.get(name, -1)
+        link = settlement.outbound.get(name)
+        if link is not None and link.incarnation is not None:
+            incarnation = max(incarnation, link.incarnation)
+        origin = NodeId(name, incarnation)
+        if incarnation < 0 or name == settlement.me.name or settlement.is_gone(origin):
+            return None
+        self._gone_before(name, incarnation + 1, output)
+        settlement.going.add(origin)  # also if nothing ever came of it
+        self._look_again(name, incarnation + 1, output)
+        return origin
+
+    def left(self, origin: NodeId, output: Output) -> None:
+        """This sender has said goodbye: all that it ever sent to this node is settled here."""
+        link = self._settlement.inbound[origin]
+        link.received = Received(FINAL)
+        link.reset()
+        self._settlement.going.add(origin)
+        self._settlement.changes += 1
+        self._delivery.look_again(origin, output)
+        self.tidy()
+
+    def _gone_before(self, name: str, incarnation: int, output: Output) -> None:
+        settlement = self._settlement
+        earlier = [
+            origin
+            for origin in {**settlement.inbound, **settlement.stable}
+            if origin.name == name and origin.incarnation < incarnation and not settlement.is_gone(origin)
+        ]
+        links = [settlement.inbound[origin] for origin in earlier if origin in settlement.inbound]
+        for link in links:
+            link.reset()
+            link.forget_digests()
+        settlement.going.update(earlier)
+        self._delivery.horizons.doubt_links(links)
+
+    def _look_again(self, name: str, incarnation: int, output: Output) -> None:
+        self._settlement.changes += 1
+        self._settlement.refused_since.pop(name, None)
+        self._delivery.gone(name, incarnation, output)
+        self.tidy()
+
+    def reported(self, origin: NodeId, output: Output) -> None:
+        """More is known of what is settled of an origin that is gone, or has left, as its stable number says. (One that
+        still has a stream will say goodbye there, or hang up.)"""
+        link = self._settlement.inbound.get(origin)
+        if origin in self._settlement.former or (link is not None and link.connected):
+            return
+        self._settlement.going.add(origin)
+        self._delivery.look_again(origin, output)
+        self.tidy()
+
+    def tick(self, output: Output) -> None:
+        """Time passes: those that hung up without a word, but are known to have left, are gone too. O(links)."""
+        settlement = self._settlement
+        left = [
+            origin
+            for origin, link in settlement.inbound.items()
+            if not link.connected and (report := settlement.stable.get(origin)) is not None and report.upto == FINAL
+        ]
+        for origin in left:
+            self.reported(origin, output)
+        if settlement.going:
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Give up what is kept of senders that are gone and of which nothing is unsettled, for a record."""
+        settlement = self._settlement
+        for origin in sorted(settlement.going):
+            link = settlement.inbound.get(origin)
+            if link is not None and link.unsettled:
+                continue
+            settlement.bury(origin)
+            self._stability.moved(origin)
+            peer = settlement.outbound.get(origin.name)
+            if peer is not None:
+                self.hung_up(peer)
+
+    def hung_up(self, peer: OutboundLink) -> None:
+        """A receiver that is gone is not owed anything any more."""
+        incarnation = peer.incarnation
+        if peer.connected or incarnation is None or not self._settlement.is_gone(NodeId(peer.peer, incarnation)):
+            return
+        peer.told.clear()
