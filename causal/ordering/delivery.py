@@ -75,6 +75,13 @@ class Delivery:
             link.to_report.append(copy.seq)
             output.report.add(link.origin)
 
+    def take_out(self, seqs: Iterable[int], output: Output) -> None:
+        """Of what has just been received, these messages have been given up by their sender: no handler is to run."""
+        dropped = set(seqs)
+        output.given_up = [arrival for arrival in output.received if arrival.copy.seq in dropped]
+        output.received = [arrival for arrival in output.received if arrival.copy.seq not in dropped]
+        output.ready = [arrival for arrival in output.ready if arrival not in output.given_up]
+
     def finish(self, arrival: Arrival, output: Output) -> None:
         """The handler has returned, or the message was dropped, perhaps while it waited."""
         if arrival.finished:

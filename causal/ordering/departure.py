@@ -11,9 +11,11 @@ leaves a record (`former.py`) and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from causal.ordering.delivery import Delivery
 from causal.ordering.dot import NodeId
-from causal.ordering.frames import FINAL
+from causal.ordering.frames import FINAL, StableNumber
 from causal.ordering.link import OutboundLink, Received
 from causal.ordering.output import Output
 from causal.ordering.settlement import Settlement
@@ -78,6 +80,19 @@ class Departures:
         self._settlement.refused_since.pop(name, None)
         self._delivery.gone(name, incarnation, output)
         self.tidy()
+
+    def learn(self, reports: Sequence[StableNumber], output: Output) -> None:
+        """Take in the stable numbers of a frame."""
+        settlement, delivery = self._settlement, self._delivery
+        covered = {report.origin: settlement.covered_here(report.origin) for report in reports}
+        for report in reports:
+            if settlement.learn(report):
+                self._stability.moved(report.origin)
+                if report.upto == FINAL or settlement.is_gone(report.origin):
+                    self.reported(report.origin, output)
+        for origin, before in covered.items():  # once each, however often the frame speaks of it
+            if settlement.covered_here(origin) > before:
+                delivery.look_again(origin, output)
 
     def reported(self, origin: NodeId, output: Output) -> None:
         """More is known of what is settled of an origin that is gone, or has left, as its stable number says. (One that

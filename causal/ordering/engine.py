@@ -16,7 +16,7 @@ from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
 from causal.ordering.departure import Departures
 from causal.ordering.dot import Dot, NodeId
-from causal.ordering.frames import FINAL, Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
+from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
 from causal.ordering.greeting import refusal_of, validate_welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
@@ -189,6 +189,7 @@ class Engine:
         base = link.base() if link.needs_base else None
         link.needs_base = False
         copies = link.take(self.config.frame_messages, self.config.frame_bytes)
+        given_up = tuple([copy.seq for copy in copies if copy.seq in link.given_up]) if link.given_up else ()
         self.stability.told(link, copies)
         questions = tuple(sorted(link.questions))
         link.questions.clear()
@@ -202,6 +203,7 @@ class Engine:
             stable=self.stability.due(link, link.frames_sent, self.last_seq, now_ms),
             questions=questions,
             past=past,
+            given_up=given_up,
         )
 
     def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
@@ -298,17 +300,14 @@ class Engine:
             self.delivery.look_again(origin, output)
         for copy in frame.copies:
             self.delivery.receive(link, copy, output)
+        if frame.given_up:
+            self.delivery.take_out(frame.given_up, output)
+            for arrival in output.given_up:
+                self.finish(arrival, output)
         link.note_frame(frame.number, frame.past)  # not before its copies are in
         self.delivery.advance(self.delivery.horizons.heard(link), output)
-        covered = {report.origin: self.settlement.covered_here(report.origin) for report in frame.stable}
-        for report in frame.stable:
-            if self.settlement.learn(report):
-                self.stability.moved(report.origin)
-                if report.upto == FINAL or self.settlement.is_gone(report.origin):
-                    self.departures.reported(report.origin, output)
-        for reported, before in covered.items():  # once each, however often the frame speaks of it
-            if self.settlement.covered_here(reported) > before:
-                self.delivery.look_again(reported, output)
+        if frame.stable:
+            self.departures.learn(frame.stable, output)
         for dot in frame.questions:
             missing = self.settlement.missing_here(dot.origin, dot.seq)
             if missing <= MET:

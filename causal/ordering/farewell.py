@@ -1,7 +1,7 @@
 """The sender's part in leaving in good order: goodbye to each receiver that has settled all.
 
-A receiver that knows it need not wait for this node under any horizon, and gives up what it keeps of it. A node that has
-a store may come back as the same incarnation, and says nothing; one that starts anew is another incarnation.
+A receiver that knows it need not wait for this node under any horizon, and gives up what it keeps of it. A node that
+has a store may come back as the same incarnation, and says nothing; one that starts anew is another incarnation.
 """
 
 from __future__ import annotations

@@ -131,6 +131,9 @@ class SenderFrame:
     past: int = 0
     """A timestamp. Every message of this link up to it is on the stream by now, this frame included, or was received
     before: nothing older is still to come. 0: no claim."""
+    given_up: tuple[int, ...] = ()
+    """Those of `copies` which the sender has given up, while the receiver was away: no payload, and no handler runs for
+    them. They settle in turn."""
     farewell: bool = False
     """The sender leaves. All that it ever sent on this link is settled at the receiver, and nothing more comes, in this
     incarnation: this frame is the last. It has no copies."""

@@ -89,6 +89,6 @@ def validate_welcome(settlement: Settlement, peer: str, welcome: Welcome) -> Non
         raise ProtocolError(f"{peer} claims to have received message {claimed}, which was never sent to it")
     if settlement.is_gone(receiver):
         raise ProtocolError(
-            f"{receiver} answered, which is gone as far as is known here: a later incarnation of it has been here, or it "
-            f"has left or been evicted; start {peer} anew if it is the one that should run"
+            f"{receiver} answered, which is gone as far as is known here: a later incarnation of it has been here, or "
+            f"it has left or been evicted; start {peer} anew if it is the one that should run"
         )

@@ -42,6 +42,8 @@ class OutboundLink:
         """`seq` of the last message on this link, the next one's `previous`."""
         self.outbox: dict[int, Copy] = {}
         self.outbox_bytes = 0
+        self.given_up: set[int] = set()
+        """Those in the outbox of which nothing is left but the stamp: no handler will run for them."""
         self.queue: deque[int] = deque()
         """What is to be put on the present stream, in order."""
         self.in_flight: dict[int, int] = {}
@@ -65,7 +67,7 @@ class OutboundLink:
 
     def obstacle(self, size: int, messages_max: int, bytes_max: int) -> str | None:
         """Why a payload of `size` bytes does not fit into the outbox, in words; one message always does."""
-        count = len(self.outbox)
+        count = len(self.outbox) - len(self.given_up)
         if count and (count >= messages_max or self.outbox_bytes + size > bytes_max):
             return f"outbox of {self.peer} is full ({count} unsettled, {self.outbox_bytes} bytes)"
         return None
@@ -89,6 +91,8 @@ class OutboundLink:
             fresh.append(seq)
             self.outbox_bytes -= len(copy.payload)
             self.in_flight_bytes -= in_flight.pop(seq, 0)
+        if self.given_up:
+            self.given_up.difference_update(fresh)
         return fresh
 
     def resume(self, welcome: Welcome) -> list[int]:

@@ -56,8 +56,8 @@ class Settlement:
         """Counts whatever may turn an answer of `is_settled` to yes: contexts prune when it has moved."""
 
     def is_gone(self, origin: NodeId) -> bool:
-        """Whether the origin has left or been evicted, a later incarnation of it has been heard, or it is another one of
-        this node itself.
+        """Whether the origin has left or been evicted, a later incarnation of it has been heard, or it is another one
+        of this node itself.
 
         An own incarnation that is not this one is gone even if it is the later: then the clock went back since.
         """

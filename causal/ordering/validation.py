@@ -36,6 +36,10 @@ def validate(
         raise ProtocolError(f"{link.origin} sends messages before its base")
     _validate_copies(link, frame.copies, inbound, me, last_seq, dots_max)
     received.check(frame.copies)
+    if frame.given_up:
+        empty = {copy.seq for copy in frame.copies if not copy.payload}
+        if not empty.issuperset(frame.given_up):
+            raise ProtocolError(f"{link.origin} gives up messages that are not in the frame, or with their payload")
     if frame.farewell and (frame.copies or link.unsettled or received.missing or received.beyond):
         raise ProtocolError(f"{link.origin} says goodbye, and not all that it has sent is settled")
     for report in frame.stable:

@@ -13,7 +13,6 @@ from causal.ordering.engine import Engine
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.stamp import NO_DOTS, Dots, without_seqs
-from causal.ordering.weight import total_weight
 
 REMEMBERED = 64
 """Mappings of a context that are watched for mutation, newest first."""
@@ -119,8 +118,10 @@ def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
         yield f"to {link.peer}: outbox out of order: {list(link.outbox)}, last sent {link.last_sent}"
     if link.outbox_bytes != sum(len(copy.payload) for copy in link.outbox.values()):
         yield f"to {link.peer}: outbox_bytes is {link.outbox_bytes}"
-    if link.in_flight_bytes != total_weight(link.outbox[seq] for seq in link.in_flight):
+    if link.in_flight_bytes != sum(link.in_flight.values()):
         yield f"to {link.peer}: in_flight_bytes is {link.in_flight_bytes}"
+    if link.given_up - set(link.outbox) or any(link.outbox[seq].payload for seq in link.given_up & set(link.outbox)):
+        yield f"to {link.peer}: given up {link.given_up}, and gone or with a payload"
     if queued != sorted(queued):
         yield f"to {link.peer}: queued out of order: {queued}"
     stable = engine.settlement.stable.get(engine.me)

@@ -59,6 +59,7 @@ class SenderEncoder:
         written = message.frame
         written.number = frame.number
         written.past = frame.past
+        written.given_up.extend(frame.given_up)
         if frame.farewell:
             written.farewell = True
         if frame.copies:
@@ -137,6 +138,7 @@ class SenderDecoder:
             stable=read_stable(frame.stable, origins, destinations) if frame.stable else (),
             questions=read_dots(frame.questions, origins, "questions") if frame.questions else (),
             past=frame.past,
+            given_up=read_seqs(frame.given_up, "given_up"),
             farewell=frame.farewell,
         )
 

@@ -434,7 +434,11 @@ def test_f8_welcome_of_an_incarnation_that_is_gone_is_refused() -> None:
     net.restart("S2")
     net.connect("S2", "S1")
     net["S1"].engine.hello("S2")
-    with refused(net["S1"].engine, ProtocolError, "S2/1 answered, which is gone as far as is known here: a later incarnation of it has been"):
+    with refused(
+        net["S1"].engine,
+        ProtocolError,
+        "S2/1 answered, which is gone as far as is known here: a later incarnation of it has been",
+    ):
         net["S1"].engine.welcomed("S2", welcome)
 
 
