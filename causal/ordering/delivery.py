@@ -117,6 +117,12 @@ class Delivery:
             self.look_again(origin, output)
         self.advance(self.horizons.gone(name, incarnation), output)
 
+    def awaited(self, name: str) -> list[int]:
+        """The incarnations of this name that something waits for. O(origins that something waits for)."""
+        return [
+            origin.incarnation for origin in (*self.holdback.origins(), *self.horizons.origins()) if origin.name == name
+        ]
+
     @property
     def held(self) -> list[Arrival]:
         """Whatever waits, for a dot or under its horizon. O(held)."""

@@ -37,18 +37,22 @@ class Departures:
         self._look_again(later.name, later.incarnation, output)
 
     def evicted(self, name: str, output: Output) -> NodeId | None:
-        """The present incarnation of this name is taken for gone, and which that is; None if there is none here."""
+        """The latest incarnation of this name that has been heard of is taken for gone, with those before it.
+
+        Returns which that is; None if there is none that is not gone. O(held).
+        """
         settlement = self._settlement
-        incarnation = settlement.latest.get(name, -1)
+        heard_of = [settlement.latest.get(name, -1), *self._delivery.awaited(name)]
         link = settlement.outbound.get(name)
         if link is not None and link.incarnation is not None:
-            incarnation = max(incarnation, link.incarnation)
-        origin = NodeId(name, incarnation)
-        if incarnation < 0 or name == settlement.me.name or settlement.is_gone(origin):
+            heard_of.append(link.incarnation)
+        origin = NodeId(name, max(heard_of))
+        if origin.incarnation < 0 or name == settlement.me.name or settlement.is_gone(origin):
             return None
-        self._gone_before(name, incarnation + 1, output)
+        self._gone_before(name, origin.incarnation + 1, output)
+        settlement.latest[name] = origin.incarnation
         settlement.going.add(origin)  # also if nothing ever came of it
-        self._look_again(name, incarnation + 1, output)
+        self._look_again(name, origin.incarnation + 1, output)
         return origin
 
     def left(self, origin: NodeId, output: Output) -> None:

@@ -243,7 +243,7 @@ class Horizons:
 
     def gone(self, name: str, incarnation: int) -> list[Arrival]:
         """The incarnations of this name before that one are gone: what they never got across is lost."""
-        origins = _earlier([*self._waiting, *self._unvouched], name, incarnation)
+        origins = _earlier(self.origins(), name, incarnation)
         return [arrival for origin in origins for arrival in self.released(origin)]
 
     def doubt_links(self, links: Iterable[InboundLink]) -> None:
@@ -260,6 +260,10 @@ class Horizons:
         waiting = [arrival for arrivals in self._unvouched.values() for arrival in arrivals]
         self._unvouched.clear()
         return waiting
+
+    def origins(self) -> Iterable[NodeId]:
+        """The senders whose links something waits for."""
+        return [*self._waiting, *self._unvouched]
 
     def __iter__(self) -> Iterator[Arrival]:
         for waiting in self._waiting.values():

@@ -7,8 +7,9 @@ find a defect near its cause.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
@@ -65,6 +66,26 @@ class Invariants:
                 self._ids.add(id(dots))
             if not dots:
                 yield "the context has a destination for which nothing is pending"
+
+
+def kept_of_the_gone(engine: Engine, *, asked: bool) -> Iterator[str]:
+    """What is kept of senders that are gone, beside their records: at rest nothing (F9).
+
+    `asked`: somebody still asks about messages of theirs, so that stable numbers are on their way.
+    """
+    settlement, horizons, holdback = engine.settlement, engine.delivery.horizons, engine.delivery.holdback
+    kept: dict[str, Iterable[NodeId]] = {
+        "a link of": settlement.inbound,
+        "a stable number of": settlement.stable,
+        "something on its way out of": settlement.going,
+        "what waits for": {**holdback._waiting, **holdback._absent, **horizons._waiting, **horizons._unvouched},
+    }
+    for peer, link in engine.outbound.items():
+        if link.connected and not asked:
+            kept |= {f"told {peer} of": link.told, f"owed {peer} of": link.owed, f"announced {peer} of": link.announced}
+    for what, origins in kept.items():
+        if gone := [str(origin) for origin in origins if settlement.is_gone(origin)]:
+            yield f"keeps {what} {', '.join(sorted(gone))}, which is gone"
 
 
 def _hold_back(engine: Engine) -> Iterator[str]:
