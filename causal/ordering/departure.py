@@ -82,6 +82,7 @@ class Departures:
     def _look_again(self, name: str, incarnation: int, output: Output) -> None:
         self._settlement.changes += 1
         self._settlement.refused_since.pop(name, None)
+        self._stability.gone(name)
         self._delivery.gone(name, incarnation, output)
         self.tidy()
 

@@ -101,6 +101,11 @@ class Stability:
             if origin in link.told:
                 link.owed.add(origin)
 
+    def gone(self, name: str) -> None:
+        """Incarnations of this name are gone: who was told of them need not wait for what nobody can say."""
+        for link in self._outbound.values():
+            link.owed |= {origin for origin in link.told if origin.name == name}
+
     def due(self, link: OutboundLink, frame: int, last_seq: int, now_ms: int) -> tuple[StableNumber, ...]:
         """The stable numbers to put into this frame."""
         reports = []

@@ -262,7 +262,7 @@ class Simulation:
         nobody can tell of what was to go to one that stays away."""
         away = self.operator.away
         gone = origin.name in away or self.members[origin.name].incarnation != origin.incarnation
-        return destination in away or (self.plan.links < 1 and gone)
+        return destination in away or (self.plan.links < 1 and (gone or bool(away)))
 
     def _settle(self) -> None:
         reasons: list[str] = []
