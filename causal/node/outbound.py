@@ -9,6 +9,7 @@ import time
 
 from causal.errors import CausalError, ProtocolError, RefusedError, RemoteError, TransportError
 from causal.node.core import Core, now_ms
+from causal.ordering.farewell import farewell
 from causal.ordering.frames import ReceiverFrame, Refusal, RefusalCode, Welcome
 from causal.transport.base import Connection, Transport
 from causal.wire.codec import ReceiverDecoder, SenderEncoder
@@ -36,6 +37,9 @@ class OutboundStreams:
         """Attempts in a row of which no frame was accepted."""
         self.stamp_bytes = 0
         self.stamp_copies = 0
+        self._leaving = self._broken_off = False
+        self._over = asyncio.Event()
+        """Set once this node, which leaves, has nothing more to say or to hear on these streams."""
         self._transport = transport
         self._link = core.engine.outbound[peer]
 
@@ -46,9 +50,27 @@ class OutboundStreams:
                 await self._serve()
             except (TransportError, RemoteError) as error:
                 self._note(error)
+            if self._leaving:
+                self._over.set()
+                return
             pause = self.core.config.reconnect_first * 2 ** min(self.attempts, 16)
             self.attempts += 1
             await asyncio.sleep(min(pause, self.core.config.reconnect_max) * random.uniform(0.5, 1.0))
+
+    async def leave(self, seconds: float) -> None:
+        """Say goodbye, if there is a stream and the peer has settled all; it then hangs up. Dial no more.
+
+        Returns after `seconds` at the latest. No handler must run any more, and nothing may be sent.
+        """
+        self._leaving = True
+        self.core.transmit_wakes[self.peer].set()
+        if self.state == "open":
+            await woken(self._over, seconds)
+
+    def break_off(self) -> None:
+        """The peer has been evicted: the stream ends."""
+        self._broken_off = True
+        self.core.transmit_wakes[self.peer].set()
 
     def _enter(self, state: str) -> None:
         if state != self.state:
@@ -74,6 +96,7 @@ class OutboundStreams:
             if hello.sender != self.core.me:
                 raise TransportError("the incarnation has changed meanwhile")
             self.core.apply(self.core.engine.welcomed(self.peer, welcome))
+            self._broken_off = False
             self._enter("open")
             writer = asyncio.create_task(self._write(connection, encoder))
             await self._read(connection, decoder)
@@ -131,6 +154,11 @@ class OutboundStreams:
         try:
             while True:
                 wake.clear()
+                if self._leaving:
+                    await self._say_goodbye(connection, encoder)
+                    return
+                if self._broken_off:
+                    raise TransportError(f"{self.peer} has been evicted")
                 frame = core.engine.transmit(self.peer, now_ms())
                 if frame is None and not await woken(wake, core.config.heartbeat_interval):
                     frame = core.engine.transmit(self.peer, now_ms(), heartbeat=True)
@@ -145,6 +173,13 @@ class OutboundStreams:
         except Exception:
             await connection.close()  # the reader must not stay behind alone
             raise
+
+    async def _say_goodbye(self, connection: Connection, encoder: SenderEncoder) -> None:
+        frame = farewell(self.core.engine, self.peer, now_ms())
+        if frame is None:
+            self._over.set()
+        else:
+            await connection.send(encoder.encode(frame))
 
 
 async def woken(wake: asyncio.Event, seconds: float) -> bool:

@@ -39,10 +39,11 @@ class Departures:
     def evicted(self, name: str, output: Output) -> NodeId | None:
         """The latest incarnation of this name that has been heard of is taken for gone, with those before it.
 
-        Returns which that is; None if there is none that is not gone. O(held).
+        Returns which that is; None if there is none that is not gone. O(origins heard of).
         """
         settlement = self._settlement
         heard_of = [settlement.latest.get(name, -1), *self._delivery.awaited(name)]
+        heard_of += [origin.incarnation for origin in settlement.stable if origin.name == name]
         link = settlement.outbound.get(name)
         if link is not None and link.incarnation is not None:
             heard_of.append(link.incarnation)
@@ -115,7 +116,7 @@ class Departures:
         left = [
             origin
             for origin, link in settlement.inbound.items()
-            if not link.connected and (report := settlement.stable.get(origin)) is not None and report.upto == FINAL
+            if not link.connected and origin != settlement.me and settlement.has_left_for_good(origin)
         ]
         for origin in left:
             self.reported(origin, output)

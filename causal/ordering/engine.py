@@ -302,7 +302,7 @@ class Engine:
             self.delivery.receive(link, copy, output)
         if frame.given_up:
             self.delivery.take_out(frame.given_up, output)
-            for arrival in output.given_up:
+            for arrival in reversed(output.given_up):  # or the first would make the next one ready
                 self.finish(arrival, output)
         link.note_frame(frame.number, frame.past)  # not before its copies are in
         self.delivery.advance(self.delivery.horizons.heard(link), output)

@@ -116,6 +116,11 @@ class Settlement:
         stable = self.stable.get(origin)
         return self.former.report_of(origin) if stable is None else stable
 
+    def has_left_for_good(self, origin: NodeId) -> bool:
+        """Whether its stable number says that everything it has ever sent is settled everywhere."""
+        stable = self.stable.get(origin)
+        return stable is not None and stable.upto == FINAL
+
     def covered_here(self, origin: NodeId) -> int:
         """Up to which seq the origin's stable number says that its messages to this node are settled."""
         stable = self.report_of(origin)
