@@ -8,7 +8,8 @@ The facts are attributes; the text says what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 class CausalError(Exception):
@@ -62,6 +63,17 @@ class UnknownDotError(LocalError, LookupError):
 
 class BackpressureError(LocalError):
     """There is no room for another message, and the caller would not or must not wait; nothing was sent."""
+
+
+class GivenUpError(LocalError):
+    """A message that somebody waits for has been given up (`Node.give_up`): it will not be handled where it was to go,
+    unless it was on its way. `messages` has the dots, with the destinations that have not settled them."""
+
+    def __init__(self, messages: Mapping[Any, Sequence[str]]) -> None:
+        self.messages = dict(messages)
+        shown = [f"{dot} at {', '.join(names)}" for dot, names in list(self.messages.items())[:10]]
+        more = f" and {len(self.messages) - 10} more" if len(self.messages) > 10 else ""
+        super().__init__(f"given up, not settled: {'; '.join(shown)}{more} (see dead_letters)")
 
 
 class BodyError(LocalError, ValueError):

@@ -22,6 +22,7 @@ NAMES = [
     "ClosedError",
     "ConfigurationError",
     "Dot",
+    "GivenUpError",
     "HandlerError",
     "HybridClock",
     "HybridTimestamp",

@@ -79,7 +79,7 @@ class NodeConfig:
     window_messages: int = _LIMITS.window_messages
     """Unsettled messages that this node takes from one sender."""
     window_bytes: int = _LIMITS.window_bytes
-    """The same in bytes of payload."""
+    """The same in bytes of payload and of what long stamps take in memory."""
 
     def __post_init__(self) -> None:
         validate_name(self.name)

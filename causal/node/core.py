@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from causal.errors import BackpressureError, ProtocolError
-from causal.node.arguments import dots_after
+from causal.node.arguments import check_dot, dots_after
 from causal.node.config import NodeConfig
 from causal.node.handlers import Handlers
 from causal.node.letters import DeadLetter, DeadLetters
@@ -17,10 +17,11 @@ from causal.node.message import Message
 from causal.node.payload import Payload, decode_payload
 from causal.node.record import Record
 from causal.node.runner import HandlerRunner
+from causal.node.settling import OwnMessages
 from causal.node.strands import Handling, context_at, current_strand, join_strand
 from causal.node.threads import LoopThread
 from causal.node.tokens import token_from, token_within
-from causal.node.waiting import Room, Settlements
+from causal.node.waiting import Room
 from causal.observe.trace import Trace
 from causal.ordering import Arrival, Dot, Engine, NodeId, Output, VerdictKind
 from causal.ordering.contexts import CONTEXT_ALONE, Follows
@@ -57,6 +58,8 @@ class Counters:
     """Further runs."""
     settled: int = 0
     dead_lettered: int = 0
+    given_up: int = 0
+    """Received and not handled, since their sender had given them up while this node was away."""
 
 
 class Core:
@@ -100,8 +103,10 @@ class Core:
         """What finished handlers have brought about and `flush` will carry out."""
         self._has_finished = False
         """Whether a message was finished since the last `flush`."""
+        self.broken_off: Callable[[NodeId], None] = lambda gone: None
+        """Called when a node has been evicted: its streams must end."""
         self.room = Room(self.engine.obstacle)
-        self.settlements = Settlements()
+        self.own = OwnMessages(self.engine, dead_letters)
 
     @property
     def me(self) -> NodeId:
@@ -225,41 +230,45 @@ class Core:
         if self.record is not None:
             self.record.observed(context, [dot for dots in token.pending.values() for dot in dots_of(dots)])
 
-    # -- settlement --------------------------------------------------------------------------------------------
-
-    async def settled(self, seqs: Iterable[int], timeout: float | None) -> None:
-        """Return once none of these own messages is unsettled; `TimeoutError` names those that still are."""
-        links = self.engine.outbound.values()
-        unsettled = {seq for seq in seqs if any(seq in link.outbox for link in links)}
-        if left := await self.settlements.wait(unsettled, timeout):
-            dots = [Dot(self.me.name, self.me.incarnation, seq) for seq in left]
-            raise TimeoutError(f"not settled within {timeout} s: {self.describe(dots)}")
-
-    @property
-    def all_settled(self) -> bool:
-        """Whether no own message is unsettled. O(links)."""
-        return not any(link.outbox for link in self.engine.outbound.values())
-
-    def describe(self, dots: Sequence[Dot], shown: int = 10) -> str:
-        """Own unsettled dots with the destinations that have not settled them, in words."""
-        words = [f"{dot} at {', '.join(self.unsettled_at(dot))}" for dot in dots[:shown]]
-        more = f" and {len(dots) - shown} more" if len(dots) > shown else ""
-        return "; ".join(words) + more
-
-    def unsettled_at(self, dot: Dot) -> list[str]:
-        """The destinations that have not settled an own message."""
-        return [link.peer for link in self.engine.outbound.values() if dot.seq in link.outbox]
+    def own_seqs(self, dots: Sequence[Dot]) -> list[int]:
+        """The numbers of own messages. Raises `ValueError` for what this run has not sent, `TypeError` for no dot."""
+        for dot in dots:
+            check_dot(dot)
+            own = dot.name == self.me.name and dot.incarnation in {self.me.incarnation, *self.former}
+            if not own or not 0 < dot.seq <= self.engine.last_seq:
+                raise ValueError(f"{dot} was not sent by this run of {self.me}")
+        return [dot.seq for dot in dots]
 
     def name_what_is_left(self) -> None:
         """Warn of what is not settled as the node leaves."""
-        if unsettled := self.engine.unsettled:
-            log.warning(
-                "%s leaves with %d messages unsettled: %s", self.me.name, len(unsettled), self.describe(unsettled)
-            )
+        if unsettled := self.own.unsettled:
+            what = self.own.describe(unsettled)
+            log.warning("%s leaves with %d messages unsettled: %s", self.me.name, len(unsettled), what)
         waiting = [*(handling.arrival for handling in self.runner.unfinished), *self.engine.delivery.held]
         if waiting:
             dots = ", ".join(str(arrival.dot) for arrival in waiting[:10])
             log.warning("%s leaves with %d messages not handled: %s", self.me.name, len(waiting), dots)
+
+    # -- doing without others ----------------------------------------------------------------------------------
+
+    def evict(self, name: str) -> int | None:
+        """Take the present incarnation of a node for gone; which that is, None if there is none that is not gone."""
+        output = Output()
+        gone = self.engine.departures.evicted(name, output)
+        if gone is None:
+            return None
+        log.warning("%s: %s has been evicted, what it never got across is lost", self.me.name, gone)
+        self.broken_off(gone)
+        self.apply(output)
+        return gone.incarnation
+
+    def give_up(self, peer: str) -> list[Dot]:
+        """Give up what is unsettled for a peer, which makes room for other messages. `UnknownDestinationError`."""
+        self.engine.destinations((peer,))
+        dots = self.own.give_up(peer)
+        self.room.offer()
+        self.progress.set()
+        return dots
 
     # -- the engine's output -----------------------------------------------------------------------------------
 
@@ -271,6 +280,8 @@ class Core:
         now = time.monotonic_ns()
         if output.received or output.duplicates or output.conflicts:
             self._note_arrivals(output, copies, now)
+        if output.given_up:
+            self._note_given_up(output.given_up)
         if output.ready:
             self._make_ready(output.ready, now)
         for peer in output.transmit:
@@ -280,7 +291,7 @@ class Core:
                 wake.set()
         if output.settled:
             for dot in output.settled:
-                self.settlements.note(dot.seq)
+                self.own.settlements.note(dot.seq)
             self.progress.set()
         self.room.offer()
 
@@ -318,10 +329,19 @@ class Core:
         """Messages stay with their senders, so there is less to wait for."""
         self.progress.set()
 
+    def _note_given_up(self, arrivals: Sequence[Arrival]) -> None:
+        """Their sender has given them up while this node was away: they are settled without a handler."""
+        self.counters.given_up += len(arrivals)
+        log.warning("%d messages, given up by %s, are not handled", len(arrivals), arrivals[0].origin.name)
+        for arrival in arrivals if self.record is not None else ():
+            assert self.record is not None
+            self.record.arrival("receive", arrival)
+            self.record.arrival("drop", arrival)
+
     def close(self, reason: str) -> None:
         """The node closes: whoever waits for room or for a settlement is told so."""
         self.room.close(reason)
-        self.settlements.close(reason)
+        self.own.settlements.close(reason)
 
     # -- handlers ----------------------------------------------------------------------------------------------
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from causal.node.core import Core
+from causal.node.outbound import OutboundStreams
 
 FAREWELL_SECONDS = 1.0
 """How long a node that leaves waits, at most, for its peers to take in that its messages are settled."""
@@ -32,6 +33,15 @@ async def drain(core: Core, drained: Callable[[], bool], timeout: float) -> None
         await _until(core.progress, lambda: drained() and core.engine.stability.all_told, farewell)
     if not await _until(core.progress, drained, deadline) or core.runner.left:
         core.name_what_is_left()
+
+
+async def say_goodbye(streams: Iterable[OutboundStreams], drain_timeout: float) -> None:
+    """Tell every peer that has settled all that nothing more comes from this run, and wait a moment until it has heard.
+
+    For when no handler runs any more. One that does not know goes on waiting for this node in bounded mode.
+    """
+    seconds = min(FAREWELL_SECONDS, drain_timeout)
+    await asyncio.gather(*(each.leave(seconds) for each in streams))
 
 
 async def _until(progress: asyncio.Event, condition: Callable[[], bool], deadline: float) -> bool:

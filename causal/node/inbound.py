@@ -54,6 +54,7 @@ class InboundStreams:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._closed = False
         self.live: dict[str, InboundStream] = {}
         self._strangers: dict[Connection, None] = {}
         """Accepted, and no Hello yet; the oldest first."""
@@ -70,8 +71,8 @@ class InboundStreams:
         """
         decoder = SenderDecoder()
         try:
-            hello = await self._hello(connection, decoder)
-            if hello is not None:
+            hello = None if self._closed else await self._hello(connection, decoder)
+            if hello is not None and not self._closed:
                 await self._serve(hello, connection, decoder)
         except TransportError as error:
             log.debug("inbound stream: %s", error)
@@ -91,8 +92,17 @@ class InboundStreams:
         self.live.clear()
         self._core.report_wakes.clear()
 
+    def break_off(self, sender: NodeId) -> None:
+        """This sender has been evicted: its next frame ends its stream."""
+        stream = self.live.get(sender.name)
+        if stream is not None and stream.sender == sender:
+            stream.wake.set()
+            del self.live[sender.name]
+            del self._core.report_wakes[sender.name]
+
     async def close(self) -> None:
-        """End all streams; what was said on them has been handed to the transport."""
+        """End all streams, and take no others; what was said on them has been handed to the transport."""
+        self._closed = True
         for stream in list(self.live.values()):
             await stream.connection.close()
 
@@ -180,6 +190,8 @@ class InboundStreams:
                         raise ProtocolError(f"{stream.sender} sent a second Hello")
                     core.apply(core.engine.arrived(stream.sender, frame, now_ms()), frame.copies)
                     self._mended(stream.sender.name)
+                    if frame.farewell:
+                        return
                     await self._told(stream, idle)
                     if connection.at_hand:
                         await asyncio.sleep(0)  # others come first
@@ -242,6 +254,11 @@ async def _refuse(connection: Connection, encoder: ReceiverEncoder, error: Remot
         await _say(connection, encoder.encode(Refusal(code=code, detail=str(error))))
     except TransportError:
         log.debug("the refusal did not get through")
+
+
+async def failing(error: Exception) -> None:
+    """Raise what a stream has failed with, in a task of its own."""
+    raise error
 
 
 async def _say(connection: Connection, last: bytes) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from causal.errors import ClosedError, ConfigurationError
-from causal.node.arguments import check_bytes, check_dot, check_timeout, several
+from causal.node import incarnations
+from causal.node.arguments import check_bytes, check_timeout, several
 from causal.node.config import NodeConfig, from_environment
 from causal.node.core import Core, now_ms
-from causal.node.draining import drain
+from causal.node.draining import drain, say_goodbye
 from causal.node.handlers import Handler, Handlers, Policy
-from causal.node.inbound import InboundStreams
+from causal.node.inbound import InboundStreams, failing
 from causal.node.letters import DeadLetters
 from causal.node.outbound import OutboundStreams
 from causal.node.payload import encode_payload
@@ -33,8 +33,6 @@ from causal.wire.limits import TOKEN_BYTES_MAX
 log = logging.getLogger("causal")
 
 H = TypeVar("H", bound=Handler)
-
-_last_incarnations: dict[str, int] = {}  # given out in this process: two starts within one millisecond differ
 
 
 class Node:
@@ -159,11 +157,11 @@ class Node:
             self._transport = GrpcTransport()
         if self._trace is None and self.config.trace is not None:
             self._trace = FileTrace(self.config.trace)
-        me = NodeId(self.name, _new_incarnation(self.name))
-        process = secrets.randbits(63)
-        self._core = core = Core(me, self.config, self._handlers, self.dead_letters, self._trace, self._spawn, process)
+        me = NodeId(self.name, incarnations.new_incarnation(self.name))
+        handlers, process = self._handlers, incarnations.new_process()
+        self._core = core = Core(me, self.config, handlers, self.dead_letters, self._trace, self._spawn, process)
         self._inbound = InboundStreams(core)
-        core.restarted = self._inbound.break_all
+        core.restarted, core.broken_off = self._inbound.break_all, self._break_off
         self._listener: Listener | None = None
         if self.config.listen is not None:
             self._listener = await self._transport.listen(self.config.listen, self._accept)
@@ -173,7 +171,7 @@ class Node:
         running[core] = None
         for streams in self._outbound.values():
             self._background.append(self._spawn(streams.run()))
-        self._background.append(self._spawn(self._tick()))
+        self._background.append(self._spawn(self._tick(core)))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> asyncio.Task[None]:
         """A task of this node. One that fails ends the node: the body of `async with` is cancelled."""
@@ -187,6 +185,11 @@ class Node:
             if self._core is not None:
                 self._core.runner.closing = True  # the handlers are being cancelled: none is to be run again
 
+    def _break_off(self, gone: NodeId) -> None:
+        self._inbound.break_off(gone)
+        if gone.name in self._outbound:
+            self._outbound[gone.name].break_off()
+
     async def _accept(self, connection: Connection) -> None:
         """Serve a stream in a task of the transport. What fails there ends the node, like a task of its own."""
         try:
@@ -195,10 +198,9 @@ class Node:
             if self._closed or self._failed:
                 log.error("%s: a stream failed while the node closes", self.name, exc_info=error)
             else:
-                self._spawn(_raise(error))
+                self._spawn(failing(error))
 
-    async def _tick(self) -> None:
-        core = self._running()
+    async def _tick(self, core: Core) -> None:
         while True:
             await asyncio.sleep(core.config.heartbeat_interval)
             core.apply(core.engine.tick(now_ms()))
@@ -262,16 +264,33 @@ class Node:
         """Return once these messages, or without any all that were sent so far, are settled everywhere.
 
         Raises `TimeoutError` after `timeout` seconds, naming what is unsettled and where, `ValueError` for a dot
-        that is not of this node's run, and `TypeError` for what is no dot.
+        that is not of this node's run, `TypeError` for what is no dot, and `GivenUpError` for what was given up: at
+        once for dots that were, and for whatever is while somebody waits for it.
         """
         core = self._running()
         check_timeout(timeout)
-        for dot in dots:
-            check_dot(dot)
-            own = dot.name == core.me.name and dot.incarnation in {core.me.incarnation, *core.former}
-            if not own or not 0 < dot.seq <= core.engine.last_seq:
-                raise ValueError(f"{dot} was not sent by this run of {core.me}")
-        await core.settled([dot.seq for dot in dots or core.engine.unsettled], timeout)
+        await core.own.settled(core.own_seqs(dots) if dots else None, timeout)
+
+    def evict(self, name: str) -> int | None:
+        """Do without a sender that is away for good: its present incarnation counts as gone here from now on.
+
+        What it never got across is lost: what waits for that goes on, and a verdict names it. This node talks to it no
+        more until it is started again, and tells it so. Call it wherever `status()` says that something waits for it.
+        Returns the incarnation; None if nothing is known of that name, or it is gone already. Raises `ValueError`.
+        """
+        core = self._running()
+        if name == self.name:
+            raise ValueError(f"{name} cannot evict itself: leave the node instead")
+        return core.evict(name)
+
+    def give_up(self, peer: str) -> list[Dot]:
+        """Give up what is unsettled at a peer, such as one that is away for good: the messages are in `dead_letters`.
+
+        That makes room for others, and nobody waits: `settled` raises `GivenUpError`. What had reached the peer may be
+        handled all the same; if it comes back it is told of the others, and keeps the order of what follows them.
+        Returns the dots; raises `UnknownDestinationError`.
+        """
+        return self._running().give_up(peer)
 
     async def run(self) -> None:
         """Return at SIGTERM or SIGINT (then leave the node: it drains), or at once after `stop`.
@@ -312,7 +331,7 @@ class Node:
     def idle(self) -> bool:
         """Whether this node has nothing to do now: all it sent is settled, and nothing is held or handled."""
         core = self._running()
-        return core.runner.idle and core.all_settled and not core.engine.delivery.held
+        return core.runner.idle and core.own.all_settled and not core.engine.delivery.held
 
     def _running(self) -> Core:
         if self._core is None or self._closed:
@@ -330,14 +349,16 @@ class Node:
         """
         if self._crashed:
             return
+        drained = False
         try:
             if not self._failed:
                 await drain(self._running(), self._drained, self.config.drain_timeout)
+                drained = True
         finally:
             if self._failed:
                 await self._release(kind, error, traceback)
             else:
-                await self._release()
+                await self._release(in_good_order=drained)
 
     async def crash(self) -> None:
         """End at once, as a process that is killed: nothing is drained. For `causal.testing.Cluster`, where
@@ -348,18 +369,20 @@ class Node:
 
     def _drained(self) -> bool:
         core = self._running()
-        return core.runner.idle and core.all_settled and self._inbound.all_reported
+        return core.runner.idle and core.own.all_settled and self._inbound.all_reported
 
     async def _release(
         self,
         kind: type[BaseException] | None = None,
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
+        *,
+        in_good_order: bool = False,
     ) -> None:
         """Give everything back, in bounded time, whatever has failed before."""
         self._closed = True
         core = self._core
-        for task in self._background:
+        for task in self._background if not in_good_order else ():
             task.cancel()
         if core is not None:
             running.pop(core, None)
@@ -369,7 +392,11 @@ class Node:
             if core is not None:
                 await core.runner.stopped()
                 await self._inbound.close()
+                if in_good_order:  # nothing can be sent any more
+                    await say_goodbye(self._outbound.values(), self.config.drain_timeout)
         finally:
+            for task in self._background:
+                task.cancel()
             try:
                 if self._transport is not None:
                     await self._transport.close()
@@ -377,12 +404,3 @@ class Node:
                 if self._trace is not None:
                     self._trace.close()
                 await self._tasks.__aexit__(kind, error, traceback)
-
-
-async def _raise(error: Exception) -> None:
-    raise error
-
-
-def _new_incarnation(name: str) -> int:
-    _last_incarnations[name] = incarnation = max(now_ms(), _last_incarnations.get(name, 0) + 1)
-    return incarnation

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 
 from causal.errors import CausalError, ProtocolError, RefusedError, RemoteError, TransportError
 from causal.node.core import Core, now_ms
 from causal.node.idle import Heartbeat, ended_by_silence
+from causal.ordering.farewell import farewell
 from causal.ordering.frames import ReceiverFrame, Refusal, RefusalCode, Welcome
 from causal.transport.base import Connection, Transport
 from causal.wire.codec import ReceiverDecoder, SenderEncoder
@@ -37,6 +39,9 @@ class OutboundStreams:
         """Attempts in a row of which no frame was accepted."""
         self.stamp_bytes = 0
         self.stamp_copies = 0
+        self._leaving = self._broken_off = False
+        self._over = asyncio.Event()
+        """Set once this node, which leaves, has nothing more to say or to hear on these streams."""
         self._transport = transport
         self._link = core.engine.outbound[peer]
 
@@ -47,9 +52,29 @@ class OutboundStreams:
                 await self._serve()
             except (TransportError, RemoteError) as error:
                 self._note(error)
+            if self._leaving:
+                self._over.set()
+                return
             pause = self.core.config.reconnect_first * 2 ** min(self.attempts, 16)
             self.attempts += 1
             await asyncio.sleep(min(pause, self.core.config.reconnect_max) * random.uniform(0.5, 1.0))
+
+    async def leave(self, seconds: float) -> None:
+        """Say goodbye, if there is a stream and the peer has settled all; it then hangs up. Dial no more.
+
+        Returns after `seconds` at the latest. No handler must run any more, and nothing may be sent.
+        """
+        self._leaving = True
+        self.core.transmit_wakes[self.peer].set()
+        if self.state == "open":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._over.wait()
+
+    def break_off(self) -> None:
+        """The peer has been evicted: the stream ends."""
+        self._broken_off = True
+        self.core.transmit_wakes[self.peer].set()
 
     def _enter(self, state: str) -> None:
         if state != self.state:
@@ -75,6 +100,7 @@ class OutboundStreams:
             if hello.sender != self.core.me:
                 raise TransportError("the incarnation has changed meanwhile")
             self.core.apply(self.core.engine.welcomed(self.peer, welcome))
+            self._broken_off = False
             self._enter("open")
             writer = asyncio.create_task(self._write(connection, encoder))
             await self._read(connection, decoder)
@@ -133,6 +159,11 @@ class OutboundStreams:
             with Heartbeat(core.config.heartbeat_interval, wake) as heartbeat:
                 while True:
                     wake.clear()
+                    if self._leaving:
+                        await self._say_goodbye(connection, encoder)
+                        return
+                    if self._broken_off:
+                        raise TransportError(f"{self.peer} has been evicted")
                     frame = core.engine.transmit(self.peer, now_ms(), heartbeat=heartbeat.take())
                     if frame is None:
                         await wake.wait()
@@ -148,6 +179,13 @@ class OutboundStreams:
         except Exception:
             await connection.close()  # the reader must not stay behind alone
             raise
+
+    async def _say_goodbye(self, connection: Connection, encoder: SenderEncoder) -> None:
+        frame = farewell(self.core.engine, self.peer, now_ms())
+        if frame is None:
+            self._over.set()
+        else:
+            await connection.send(encoder.encode(frame))
 
 
 async def stopped(task: asyncio.Task[None]) -> None:

@@ -27,7 +27,7 @@ def snapshot(
     """The state of a node now. Durations are in seconds, ages since the message came (or was sent)."""
     engine, runner = core.engine, core.runner
     held = sorted(engine.delivery.held, key=lambda arrival: arrival.received_ns)
-    unsettled = engine.unsettled
+    unsettled = core.own.unsettled
     retrying = list(runner.retrying.values())
     whole = merged(engine.contexts)
     return {
@@ -94,8 +94,17 @@ def _held(core: Core, arrival: Arrival) -> dict[str, Any]:
         "waits_for": f"the link from {owner}" if awaited is None else str(awaited),
         "owner": owner.name,
         "stage": stage,
+        "hint": _hint(core, owner, awaited is not None and link is not None and awaited.seq in link.unsettled),
         "since_s": _since(arrival),
     }
+
+
+def _hint(core: Core, owner: NodeId, is_here: bool) -> str | None:
+    """What an operator can do about a message that waits for what somebody sends who is not there."""
+    link = core.engine.settlement.inbound.get(owner)
+    if is_here or owner.name == core.me.name or (link is not None and link.connected):
+        return None
+    return f"start {owner.name}; if it stays away: node.evict({owner.name!r})"
 
 
 def _stage_of_link(core: Core, sender: NodeId) -> str:
@@ -138,7 +147,7 @@ def _unsettled(core: Core, dot: Any) -> dict[str, Any]:
     return {
         "id": str(dot),
         "subject": copies[0].subject,
-        "at": core.unsettled_at(dot),
+        "at": core.own.unsettled_at(dot),
         "since_s": max(0.0, time.time() - sent_ms / 1000),
     }
 
@@ -152,7 +161,11 @@ def _outbound(core: Core, streams: OutboundStreams) -> dict[str, Any]:
         "incarnation": link.incarnation,
         "queued": len(link.outbox) - len(link.in_flight),
         "in_flight": len(link.in_flight),
-        "unsettled": len(link.outbox),
+        "unsettled": len(link.outbox) - len(link.given_up),
+        "given_up": len(link.given_up),
+        "hint": None
+        if streams.state == "open" or not link.outbox
+        else f"start {streams.peer}; if it stays away: node.give_up({streams.peer!r})",
         "unsettled_bytes": link.outbox_bytes,
         "credit": max(0, link.window_messages - len(link.in_flight)),
         "error": None if streams.error is None else str(streams.error),

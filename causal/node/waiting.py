@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from causal.errors import BackpressureError, ClosedError
 from causal.ordering.contexts import CONTEXT_ALONE, Follows
@@ -124,9 +124,9 @@ class Settlements:
         self._closed: str | None = None
 
     async def wait(self, seqs: set[int], timeout: float | None) -> list[int]:
-        """Return when all are settled, or after `timeout` seconds those that are not. Raises `ClosedError`.
+        """Return when all are settled, or after `timeout` seconds, or when one is given up, those that are not.
 
-        `seqs` are unsettled now.
+        Raises `ClosedError`. `seqs` are unsettled now.
         """
         wait = _Wait(seqs)
         if not wait.left:
@@ -152,6 +152,12 @@ class Settlements:
         for wait in self._waiting.pop(seq, ()):
             wait.left.discard(seq)
             if not wait.left:
+                wait.over.set()
+
+    def give_up(self, seqs: Iterable[int]) -> None:
+        """These own messages have been given up: whoever waits for one of them is released, and has to look why."""
+        for seq in seqs:
+            for wait in self._waiting.get(seq, ()):
                 wait.over.set()
 
     def close(self, reason: str) -> None:

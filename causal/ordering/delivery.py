@@ -81,6 +81,13 @@ class Delivery:
             link.to_report.append(copy.seq)
             output.report.add(link.origin)
 
+    def take_out(self, seqs: Iterable[int], output: Output) -> None:
+        """Of what has just been received, these messages have been given up by their sender: no handler is to run."""
+        dropped = set(seqs)
+        output.given_up = [arrival for arrival in output.received if arrival.copy.seq in dropped]
+        output.received = [arrival for arrival in output.received if arrival.copy.seq not in dropped]
+        output.ready = [arrival for arrival in output.ready if arrival not in output.given_up]
+
     def finish(self, arrival: Arrival, output: Output) -> None:
         """The handler has returned, or the message was dropped, perhaps while it waited."""
         if arrival.finished:
@@ -116,6 +123,12 @@ class Delivery:
         for origin in self.holdback.gone(name, incarnation):
             self.look_again(origin, output)
         self.advance(self.horizons.gone(name, incarnation), output)
+
+    def awaited(self, name: str) -> list[int]:
+        """The incarnations of this name that something waits for. O(origins that something waits for)."""
+        return [
+            origin.incarnation for origin in (*self.holdback.origins(), *self.horizons.origins()) if origin.name == name
+        ]
 
     @property
     def held(self) -> list[Arrival]:

@@ -14,6 +14,7 @@ from causal.ordering.context import CausalContext
 from causal.ordering.contexts import CONTEXT_ALONE, Contexts, Follows
 from causal.ordering.counts import SendCounts
 from causal.ordering.delivery import Delivery
+from causal.ordering.departure import Departures
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
 from causal.ordering.greeting import refusal_of, validate_welcome
@@ -59,6 +60,7 @@ class Engine:
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
         self.delivery = Delivery(self.settlement, ordering_of)
+        self.departures = Departures(self.settlement, self.delivery, self.stability)
         self.counts = SendCounts(me, self.config.clock_entries_max)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
@@ -86,7 +88,7 @@ class Engine:
             messages_max, bytes_max = 2 * messages_max, 2 * bytes_max
         for name in destinations:
             link = self.outbound[name]
-            count = len(link.outbox)
+            count = len(link.outbox) - len(link.given_up)
             if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):  # one message always fits
                 return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
         contexts = self.contexts
@@ -191,6 +193,7 @@ class Engine:
         base = link.base() if link.needs_base else None
         link.needs_base = False
         copies = link.take(self.config.frame_messages, self.config.frame_bytes)
+        given_up = tuple([copy.seq for copy in copies if copy.seq in link.given_up]) if link.given_up else ()
         self.stability.told(link, copies)
         questions = tuple(sorted(link.questions))
         link.questions.clear()
@@ -204,6 +207,7 @@ class Engine:
             stable=self.stability.due(link, link.frames_sent, self.last_seq, now_ms),
             questions=questions,
             past=past,
+            given_up=given_up,
         )
 
     def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
@@ -238,7 +242,9 @@ class Engine:
 
     def disconnected(self, peer: str) -> None:
         """The stream to a receiver is gone."""
-        self.outbound[peer].reset()
+        link = self.outbound[peer]
+        link.reset()
+        self.departures.hung_up(link)
 
     def _settled_at(self, link: OutboundLink, seqs: Sequence[int], output: Output) -> None:
         unsettled, (name, incarnation) = self._unsettled, self.me
@@ -260,7 +266,7 @@ class Engine:
         if refusal is not None:
             return refusal, output
         if sender.incarnation > self.settlement.latest.get(sender.name, 0):
-            self._supersede(sender, output)
+            self.departures.superseded(sender, output)
         self.settlement.refused_since.pop(sender.name, None)
         link = self.settlement.inbound.get(sender)
         if link is None:
@@ -298,15 +304,14 @@ class Engine:
             self.delivery.look_again(origin, output)
         for copy in frame.copies:
             self.delivery.receive(link, copy, output)
+        if frame.given_up:
+            self.delivery.take_out(frame.given_up, output)
+            for arrival in reversed(output.given_up):  # or the first would make the next one ready
+                self.finish(arrival, output)
         link.note_frame(frame.number, frame.past)  # not before its copies are in
         self.delivery.advance(self.delivery.horizons.heard(link), output)
-        covered = {report.origin: self.settlement.covered_here(report.origin) for report in frame.stable}
-        for report in frame.stable:
-            if self.settlement.learn(report):
-                self.stability.moved(report.origin)
-        for reported, before in covered.items():  # once each, however often the frame speaks of it
-            if self.settlement.covered_here(reported) > before:
-                self.delivery.look_again(reported, output)
+        if frame.stable:
+            self.departures.learn(frame.stable, output)
         for dot in frame.questions:
             missing = self.settlement.missing_here(dot.origin, dot.seq)
             if missing <= MET:
@@ -314,6 +319,8 @@ class Engine:
                 output.report.add(origin)
             if missing == LOST:
                 self.delivery.leave_untold(dot)
+        if frame.farewell:
+            self.departures.left(origin, output)
         self._settle_own(output)
         return output
 
@@ -327,16 +334,6 @@ class Engine:
         link = self.settlement.inbound.get(origin)
         if link is not None:
             link.reset()
-
-    def _supersede(self, sender: NodeId, output: Output) -> None:
-        """A later incarnation is here: the earlier ones are gone, and with them what they never got across."""
-        self.settlement.latest[sender.name] = sender.incarnation
-        self.settlement.changes += 1
-        for origin, link in self.settlement.inbound.items():
-            if origin.name == sender.name:
-                link.reset()
-                link.forget_digests()
-        self.delivery.gone(sender.name, sender.incarnation, output)
 
     def _settle_own(self, output: Output) -> None:
         """Messages to oneself are reported without a stream."""
@@ -384,6 +381,7 @@ class Engine:
         contexts, after = self.contexts.tick(), self.config.garbage_after_ms
         output.transmit, output.report = self.stability.questions(contexts, now_ms, after)
         self.delivery.advance(self.delivery.horizons.tick(now_ms, self.config.links_known_after_ms), output)
+        self.departures.tick(output)
         self._settle_own(output)
         return output
 

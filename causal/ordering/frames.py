@@ -77,7 +77,7 @@ class Welcome:
     window_messages: int
     """Credit: how many messages of this link may be sent and unsettled at a time."""
     window_bytes: int
-    """Credit: the same in bytes of payload; one message is always allowed."""
+    """Credit: the same in bytes, as copies weigh (`weight.weight_of`); one message is always allowed."""
     process: int = 0
     """Drawn at random with the receiver's incarnation, as `Hello.process`."""
 
@@ -91,6 +91,11 @@ class Base:
 
     last: int
     unsettled: tuple[int, ...]
+
+
+FINAL = 2**53 - 1
+"""As `StableNumber.upto`: the origin has left, and everything that it has ever sent is settled at each destination.
+It is past every seq there is: numbers on the wire are below 2^53."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +131,12 @@ class SenderFrame:
     past: int = 0
     """A timestamp. Every message of this link up to it is on the stream by now, this frame included, or was received
     before: nothing older is still to come. 0: no claim."""
+    given_up: tuple[int, ...] = ()
+    """Those of `copies` which the sender has given up, while the receiver was away: no payload, and no handler runs for
+    them. They settle in turn."""
+    farewell: bool = False
+    """The sender leaves. All that it ever sent on this link is settled at the receiver, and nothing more comes, in this
+    incarnation: this frame is the last. It has no copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

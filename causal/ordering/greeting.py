@@ -27,8 +27,8 @@ def refusal_of(settlement: Settlement, hello: Hello, now_ms: int, silence_max_ms
     if hello.receiver != me.name:
         return Refusal(code=RefusalCode.WRONG_RECEIVER, detail=f"this node is {me.name}, not {hello.receiver}")
     latest = settlement.latest.get(sender.name, 0)
-    if sender.incarnation < latest:
-        return _stale(settlement, hello, NodeId(sender.name, latest))
+    if settlement.is_gone(sender):
+        return _stale(settlement, sender, NodeId(sender.name, max(latest, sender.incarnation)))
     if settlement.is_twin(sender, hello.process):
         return _taken(settlement, sender, now_ms, silence_max_ms)
     link = settlement.inbound.get(sender)
@@ -38,19 +38,21 @@ def refusal_of(settlement: Settlement, hello: Hello, now_ms: int, silence_max_ms
     return None
 
 
-def _stale(settlement: Settlement, hello: Hello, latest: NodeId) -> Refusal:
-    """A later incarnation has been here. If it is connected now it is not a later run, but a living twin: one that
-    was never here is then not told the incarnation. One that was here has been accepted, and cannot take another."""
-    sender, told = hello.sender, latest.incarnation
+def _stale(settlement: Settlement, sender: NodeId, latest: NodeId) -> Refusal:
+    """A later incarnation has been here, or this one is gone. If the later one is connected now it is not a later run,
+    but a living twin: then the incarnation is not told, since a process that nobody has accepted yet would take a
+    later one still, and drive out one that works."""
+    told = latest.incarnation
+    if told == sender.incarnation:
+        detail = f"{sender} has left, or been evicted here by an operator: start {sender.name} anew"
+        return Refusal(code=RefusalCode.STALE_INCARNATION, detail=detail, incarnation=told)
     detail = f"{sender.name} has been here as incarnation {told}, later than {sender.incarnation}"
     if settlement.is_connected(latest):
         detail = (
             f"another process has the name {sender.name} and is connected to {settlement.me.name} as incarnation "
             f"{told}, later than {sender.incarnation}: one process per name, stop one of them"
         )
-        former = settlement.inbound.get(sender)
-        if former is None or former.process != hello.process:
-            told = 0
+        told = 0
     return Refusal(code=RefusalCode.STALE_INCARNATION, detail=detail, incarnation=told)
 
 
@@ -86,4 +88,7 @@ def validate_welcome(settlement: Settlement, peer: str, welcome: Welcome) -> Non
     if welcome.known and claimed > link.last_sent:
         raise ProtocolError(f"{peer} claims to have received message {claimed}, which was never sent to it")
     if settlement.is_gone(receiver):
-        raise ProtocolError(f"{receiver} answered, but a later incarnation of it has been here")
+        raise ProtocolError(
+            f"{receiver} answered, which is gone as far as is known here: a later incarnation of it has been here, or "
+            f"it has left or been evicted; start {peer} anew if it is the one that should run"
+        )

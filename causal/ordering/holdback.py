@@ -132,6 +132,10 @@ class HoldBackQueue:
         """The origins of this name, older than `incarnation`, that something waits for."""
         return [o for o in self._waiting if o.name == name and o.incarnation < incarnation]
 
+    def origins(self) -> Iterable[NodeId]:
+        """The origins whose messages something waits for."""
+        return self._waiting
+
     def __iter__(self) -> Iterator[Arrival]:
         for by_seq in self._waiting.values():
             for arrivals in by_seq.values():

@@ -78,10 +78,9 @@ class Horizons:
         """Sender that has not dialled since this node started → copies that may follow something of it."""
         self._all_past = 0
         """A timestamp that every link was past: what is not after it needs no look at the links."""
-        self._doubtful: list[InboundLink] = []
-        """Links of senders that are gone, of which something may be lost that no verdict has told of."""
-        self._gone_before: dict[str, int] = {}
-        """Name → the incarnation before which all were gone when the last one came: they are not doubted again."""
+        self._doubtful: dict[NodeId, int] = {}
+        """Senders that are gone, of which something may be lost that no verdict has told of → up to which timestamp
+        their links had been heard."""
         self._doubted: dict[NodeId, int] = {}
         """Origins that are gone → up to which seq a verdict has told that something may be lost."""
         self.complete = False
@@ -175,7 +174,7 @@ class Horizons:
         return count == 0 or self._is_stable(link.origin, count)
 
     def _is_stable(self, origin: NodeId, count: int) -> bool:
-        stable = self._settlement.stable.get(origin)
+        stable = self._settlement.report_of(origin)
         return stable is not None and stable.covers(self._settlement.me.name, count)
 
     def _unmet(self, clock: Clock | None) -> NodeId | None:
@@ -206,15 +205,17 @@ class Horizons:
                 self._doubted[origin] = count
                 if len(self._doubted) > DOUBTED_MAX:
                     del self._doubted[next(iter(self._doubted))]
-        for link in list(self._doubtful):
-            if link.origin in named or (link.heard < arrival.horizon and counted(clock, link.origin) is None):
+        for origin, heard in list(self._doubtful.items()):
+            if origin in named or (heard < arrival.horizon and counted(clock, origin) is None):
                 arrival.unsure = True
-                self._doubtful.remove(link)
+                del self._doubtful[origin]
 
     def _is_told_of_all(self, origin: NodeId, clock: Clock | None, count: int) -> bool:
         """Whether a sender that is gone has got across everything that the clock counts of it."""
         link = self._settlement.inbound.get(origin)
-        return self._is_stable(origin, count) if link is None else self._has_all(link, clock)
+        if link is not None:
+            return self._has_all(link, clock)
+        return self._settlement.former.has_all(origin, count) or self._is_stable(origin, count)
 
     # -- what lets them go on: each returns copies that have to be looked at again ---------------------------------
 
@@ -242,12 +243,12 @@ class Horizons:
 
     def gone(self, name: str, incarnation: int) -> list[Arrival]:
         """The incarnations of this name before that one are gone: what they never got across is lost."""
-        inbound, before = self._settlement.inbound, self._gone_before.get(name, 0)
-        earlier = _earlier(inbound, name, incarnation)
-        self._doubtful += [inbound[origin] for origin in earlier if origin.incarnation >= before]
-        self._gone_before[name] = incarnation
-        origins = _earlier([*self._waiting, *self._unvouched], name, incarnation)
+        origins = _earlier(self.origins(), name, incarnation)
         return [arrival for origin in origins for arrival in self.released(origin)]
+
+    def doubt_links(self, links: Iterable[InboundLink]) -> None:
+        """The senders of these links are gone, and perhaps with something that they never got across."""
+        self._doubtful |= {link.origin: link.heard for link in links}
 
     def tick(self, now_ms: int, known_after_ms: int) -> list[Arrival]:
         """Time passes: at some point, whoever has not dialled since the start is not waited for any more."""
@@ -259,6 +260,10 @@ class Horizons:
         waiting = [arrival for arrivals in self._unvouched.values() for arrival in arrivals]
         self._unvouched.clear()
         return waiting
+
+    def origins(self) -> Iterable[NodeId]:
+        """The senders whose links something waits for."""
+        return [*self._waiting, *self._unvouched]
 
     def __iter__(self) -> Iterator[Arrival]:
         for waiting in self._waiting.values():

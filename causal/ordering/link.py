@@ -13,10 +13,13 @@ from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, ReceiverFrame, StableNumber, Welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
-from causal.ordering.stamp import Copy, Stamp, size_of
+from causal.ordering.stamp import Copy
+from causal.ordering.weight import weight_of
 
 DIGESTS_MAX = 1024
 """How many settled messages of a link are remembered by digest, to tell a duplicate from a reused dot."""
+STAMP_BYTES = 64
+"""Bytes of a frame for what every copy has in it, beyond its weight."""
 REPORTS_MAX = 1024
 """Stable numbers, questions and answers in one frame; what does not fit is said, or asked again, later."""
 
@@ -39,9 +42,12 @@ class OutboundLink:
         """`seq` of the last message on this link, the next one's `previous`."""
         self.outbox: dict[int, Copy] = {}
         self.outbox_bytes = 0
+        self.given_up: set[int] = set()
+        """Those in the outbox of which nothing is left but the stamp: no handler will run for them."""
         self.queue: deque[int] = deque()
         """What is to be put on the present stream, in order."""
-        self.in_flight: set[int] = set()
+        self.in_flight: dict[int, int] = {}
+        """What is on the present stream and not settled → its weight."""
         self.in_flight_bytes = 0
         self.window_messages = 0
         self.window_bytes = 0
@@ -76,11 +82,10 @@ class OutboundLink:
             if copy is None:
                 continue
             fresh.append(seq)
-            size = len(copy.payload)
-            self.outbox_bytes -= size
-            if seq in in_flight:
-                in_flight.remove(seq)
-                self.in_flight_bytes -= size
+            self.outbox_bytes -= len(copy.payload)
+            self.in_flight_bytes -= in_flight.pop(seq, 0)
+        if self.given_up:
+            self.given_up.difference_update(fresh)
         return fresh
 
     def resume(self, welcome: Welcome) -> list[int]:
@@ -98,10 +103,10 @@ class OutboundLink:
             if not welcome.known or seq not in received:
                 self.queue.append(seq)
             elif seq in unsettled:
-                self.in_flight.add(seq)
-                self.in_flight_bytes += len(copy.payload)
+                self.in_flight[seq] = weight_of(copy)
             else:
                 settled.append(seq)
+        self.in_flight_bytes = sum(self.in_flight.values())
         self.owed = set(self.told)
         return settled
 
@@ -124,8 +129,7 @@ class OutboundLink:
         ends = list(accumulate((last for _, last in begun), max))
         again = [seq for seq in self.in_flight if (at := bisect_left(begun, (seq + 1,))) and seq <= ends[at - 1]]
         for seq in sorted(again, reverse=True):
-            self.in_flight.discard(seq)
-            self.in_flight_bytes -= len(self.outbox[seq].payload)
+            self.in_flight_bytes -= self.in_flight.pop(seq)
             self.queue.appendleft(seq)
         if len(self.queue) > len(again) and again and self.queue[len(again)] < max(again):
             self.queue = deque(sorted(self.queue))
@@ -133,7 +137,7 @@ class OutboundLink:
     def take(self, messages_max: int, bytes_max: int) -> list[Copy]:
         """The next copies for the stream, within the receiver's credit; at least one if it allows any.
 
-        Bytes are those of payloads and an estimate of the stamps, against `bytes_max` for one frame.
+        Bytes are those that the copies weigh, against `bytes_max` for one frame.
         """
         copies: list[Copy] = []
         size, left = 0, self.window_messages - len(self.in_flight)
@@ -143,16 +147,16 @@ class OutboundLink:
             if copy is None:  # settled while it waited to be sent again
                 queue.popleft()
                 continue
-            payload = len(copy.payload)
-            full = left <= 0 or self.in_flight_bytes + payload > self.window_bytes
+            weight = weight_of(copy)
+            full = left <= 0 or self.in_flight_bytes + weight > self.window_bytes
             if full and in_flight:
                 break
-            size += payload + _stamp_size(copy.stamp)
+            size += weight + STAMP_BYTES
             if copies and size > bytes_max:
                 break
             queue.popleft()
-            in_flight.add(copy.seq)
-            self.in_flight_bytes += payload
+            in_flight[copy.seq] = weight
+            self.in_flight_bytes += weight
             left -= 1
             copies.append(copy)
         return copies
@@ -171,9 +175,7 @@ class OutboundLink:
         copy = self._queued()
         if copy is None or not self.in_flight:
             return copy
-        full = (
-            len(self.in_flight) >= self.window_messages or self.in_flight_bytes + len(copy.payload) > self.window_bytes
-        )
+        full = len(self.in_flight) >= self.window_messages or self.in_flight_bytes + weight_of(copy) > self.window_bytes
         return None if full else copy
 
     def _queued(self) -> Copy | None:
@@ -188,12 +190,6 @@ class OutboundLink:
     def base(self) -> Base:
         """The starting point for a receiver that knows nothing of this incarnation."""
         return Base(last=self.last_sent, unsettled=tuple(self.outbox))
-
-
-def _stamp_size(stamp: Stamp) -> int:
-    """Bytes that a stamp takes in a frame, roughly. (What its clock has in common with others is said once.)"""
-    size = 64 + 24 * len(stamp.after)
-    return size + 24 * size_of(stamp.elsewhere) if stamp.elsewhere else size
 
 
 class Received:
@@ -271,7 +267,7 @@ class InboundLink:
         self.received = Received()
         self.unsettled: dict[int, Arrival] = {}
         self.bytes_most = 0
-        """At least the bytes of payload in `unsettled`: counted exactly when it could be more than the credit."""
+        """At least what the copies in `unsettled` weigh: counted exactly when it could be more than the credit."""
         self.digests: dict[int, int] = {}
         """Of the last settled messages; those before them are in `_older`, and go when this is full."""
         self._older: dict[int, int] = {}

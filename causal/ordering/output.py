@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from causal.errors import ConfigurationError
@@ -14,7 +15,7 @@ from causal.ordering.scope import Scope
 class Output:
     """The effects of one input, in the order in which the caller owes them.
 
-    1. `received`, `duplicates`, `conflicts`: note them (trace, metrics, alarm).
+    1. `received`, `duplicates`, `conflicts`, `given_up`: note them (trace, metrics, alarm).
     2. `ready`: start the handler of each with `Engine.start`, in this order as far as there is room, and say
        `Engine.finish` when it has returned. Two of them may run at the same time.
     3. `settled`: own messages that are now settled at all their destinations; whoever waits for them goes on.
@@ -27,6 +28,8 @@ class Output:
     """Received again; acknowledged again if settled."""
     conflicts: list[Dot]
     """The dot of a message that is here already, with another content: dropped, and never acknowledged."""
+    given_up: Sequence[Arrival]
+    """Received, and dropped at once: their sender has given them up."""
     ready: list[Arrival]
     settled: list[Dot]
     transmit: set[str]
@@ -36,6 +39,7 @@ class Output:
         self.received = []
         self.duplicates = []
         self.conflicts = []
+        self.given_up = ()
         self.ready = []
         self.settled = []
         self.transmit = set()
@@ -65,7 +69,8 @@ class EngineConfig:
     window_messages: int = 4096
     """Credit: unsettled messages of one link that its receiver takes."""
     window_bytes: int = 64 * 1024 * 1024
-    """The same in bytes of payload; one message is always allowed."""
+    """The same in bytes of payload and of stamps with more than one dot (`weight.weight_of`); one message is always
+    allowed."""
     frame_messages: int = 512
     """Copies in one frame: past this, batching gains nothing more."""
     frame_bytes: int = 1024 * 1024

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from causal.ordering.dot import NodeId
-from causal.ordering.frames import StableNumber
-from causal.ordering.link import InboundLink, OutboundLink
+from causal.ordering.former import Former
+from causal.ordering.frames import FINAL, StableNumber
+from causal.ordering.link import InboundLink, OutboundLink, Received
 
 MET = 0
 LOST = -1
@@ -28,8 +29,8 @@ def join(one: StableNumber, other: StableNumber) -> StableNumber:
 class Settlement:
     """Answers two questions: must a copy wait for this dot here, and may a context forget that one?
 
-    Holds the inbound links of every incarnation met, the latest incarnation of each name, and the stable
-    numbers heard. Both answers are O(1), and once yes they stay yes.
+    Holds the inbound links of the incarnations met that are not gone, the latest incarnation of each name, the stable
+    numbers heard, and records of those that are gone. Both answers are O(1), and once yes they stay yes.
     """
 
     def __init__(self, me: NodeId, outbound: dict[str, OutboundLink], own: InboundLink) -> None:
@@ -39,6 +40,9 @@ class Settlement:
         """This node's link to itself, which is among the inbound ones."""
         self.inbound: dict[NodeId, InboundLink] = {me: own}
         self.latest: dict[str, int] = {me.name: me.incarnation}
+        self.former = Former(me.name)
+        self.going: set[NodeId] = set()
+        """Incarnations that are gone and have no record yet, since something of them is unsettled here."""
         self.accepted = False
         """Whether a peer has taken part in a link with this incarnation: then it cannot change any more."""
         self.stable: dict[NodeId, StableNumber] = {}
@@ -54,13 +58,16 @@ class Settlement:
         """Counts whatever may turn an answer of `is_settled` to yes: contexts prune when it has moved."""
 
     def is_gone(self, origin: NodeId) -> bool:
-        """Whether a later incarnation of the origin has been heard, or it is another one of this node itself.
+        """Whether the origin has left or been evicted, a later incarnation of it has been heard, or it is another one
+        of this node itself.
 
         An own incarnation that is not this one is gone even if it is the later: then the clock went back since.
         """
         if origin.name == self.me.name:
             return origin != self.me
-        return origin.incarnation < self.latest.get(origin.name, 0)
+        if origin.incarnation < self.latest.get(origin.name, 0):
+            return True
+        return origin in self.going or origin in self.former
 
     def is_twin(self, node: NodeId, process: int) -> bool:
         """Whether another process than this one is known as this incarnation, at either end of a link."""
@@ -94,7 +101,9 @@ class Settlement:
                 return MET if arrival.passed else seq
             if seq in link.received:
                 return MET
-        stable = self.stable.get(origin)
+        elif self.former.has(origin, seq):
+            return MET
+        stable = self.report_of(origin)
         if stable is not None and stable.covers(self.me.name, seq):
             return MET
         return LOST if self.is_gone(origin) else seq
@@ -104,9 +113,19 @@ class Settlement:
         link = self.inbound.get(origin)
         return link is not None and seq in link.unsettled
 
+    def report_of(self, origin: NodeId) -> StableNumber | None:
+        """The stable number of an origin, as far as it is known."""
+        stable = self.stable.get(origin)
+        return self.former.report_of(origin) if stable is None else stable
+
+    def has_left_for_good(self, origin: NodeId) -> bool:
+        """Whether its stable number says that everything it has ever sent is settled everywhere."""
+        stable = self.stable.get(origin)
+        return stable is not None and stable.upto == FINAL
+
     def covered_here(self, origin: NodeId) -> int:
         """Up to which seq the origin's stable number says that its messages to this node are settled."""
-        stable = self.stable.get(origin)
+        stable = self.report_of(origin)
         return 0 if stable is None else stable.lagging.get(self.me.name, stable.upto + 1) - 1
 
     def is_settled(self, destination: str, origin: NodeId, seq: int) -> bool:
@@ -116,7 +135,7 @@ class Settlement:
             return link is None or seq not in link.outbox
         if destination == self.me.name and self.missing_here(origin, seq) <= MET:
             return True
-        stable = self.stable.get(origin)
+        stable = self.report_of(origin)
         if stable is not None and stable.covers(destination, seq):
             return True
         if self.concluded_single and (destination, origin, seq) in self.concluded_single:
@@ -133,7 +152,7 @@ class Settlement:
 
     def is_over(self, origin: NodeId, seq: int) -> bool:
         """Whether this message was settled here lately, or is known to be settled everywhere."""
-        link, stable = self.inbound.get(origin), self.stable.get(origin)
+        link, stable = self.inbound.get(origin), self.report_of(origin)
         if link is not None and link.remembers(seq):
             return True
         return stable is not None and seq <= stable.upto and all(seq < first for first in stable.lagging.values())
@@ -160,10 +179,26 @@ class Settlement:
 
     def learn(self, report: StableNumber) -> bool:
         """Take in a stable number; returns whether it says anything new."""
-        known = self.stable.get(report.origin)
+        known = self.report_of(report.origin)
         joined = report if known is None else join(known, report)
         if joined == known:
             return False
-        self.stable[report.origin] = joined
+        if report.origin in self.former:
+            self.former.renew(joined)
+        else:
+            self.stable[report.origin] = joined
         self.changes += 1
         return True
+
+    def bury(self, origin: NodeId) -> None:
+        """Nothing of this incarnation, which is gone, is unsettled here: from now on there is a record of it alone."""
+        self.going.discard(origin)
+        link, report = self.inbound.pop(origin, None), self.stable.pop(origin, None)
+        received = Received() if link is None else link.received
+        self.former.keep(origin, received, report)
+        if report is not None and report.upto == FINAL:  # what destinations said of it themselves, it says too
+            for said in self.concluded.values():
+                said.pop(origin, None)
+            for losers in self.losers.values():
+                losers.pop(origin, None)
+            self.concluded_single = {key: None for key in self.concluded_single if key[1] != origin}

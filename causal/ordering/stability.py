@@ -92,7 +92,7 @@ class Stability:
         if origin not in link.told and len(link.told) >= WATCHED_MAX:
             return
         self.watched(link, origin, seq)
-        report = self._settlement.stable.get(origin)
+        report = self._settlement.report_of(origin)
         known = report is not None and _covers_all(report, seq)
         if known or origin == self._me or self._settlement.is_gone(origin):
             return
@@ -105,13 +105,20 @@ class Stability:
             if origin in link.told:
                 link.owed.add(origin)
 
+    def gone(self, name: str) -> None:
+        """Incarnations of this name are gone: who was told of them need not wait for what nobody can say."""
+        for link in self._outbound.values():
+            link.owed |= {origin for origin in link.told if origin.name == name}
+
     def due(self, link: OutboundLink, frame: int, last_seq: int, now_ms: int) -> tuple[StableNumber, ...]:
         """The stable numbers to put into this frame."""
         reports = []
         for origin in sorted(link.owed)[:REPORTS_MAX]:  # in an order that is the same in each process
-            report = self._settlement.stable.get(origin)
+            report = self._settlement.report_of(origin)
             if origin == self._me:
                 report = self.own(last_seq, now_ms)
+            elif report is None and self._settlement.is_gone(origin):
+                link.told.pop(origin, None)  # nobody can say
             link.owed.discard(origin)
             announced = link.announced.get(origin)
             if report is None or (announced is not None and announced[1] == report):
@@ -121,10 +128,13 @@ class Stability:
         return tuple(reports)
 
     def acknowledged(self, link: OutboundLink, frame: int) -> None:
-        """The receiver has processed the stream up to this frame: what it was owed in full is off the list."""
+        """The receiver has processed the stream up to this frame: what it was owed in full is off the list.
+
+        So is an origin that is gone, once what is known of it has been said: it would stay there for ever if something
+        of it was lost. Who still waits for more asks."""
         for origin, (carried, report) in list(link.announced.items()):
             told = link.told.get(origin, 0)
-            if carried <= frame and _covers_all(report, told):
+            if carried <= frame and (_covers_all(report, told) or self._settlement.is_gone(origin)):
                 link.told.pop(origin, None)
                 del link.announced[origin]
 

@@ -11,6 +11,7 @@ from causal.ordering.frames import Base, SenderFrame, StableNumber
 from causal.ordering.link import InboundLink, Received
 from causal.ordering.scope import Scope
 from causal.ordering.stamp import NO_DOTS, Clock, Copy, Dots, joined_seqs
+from causal.ordering.weight import total_weight
 
 
 def validate(
@@ -35,6 +36,12 @@ def validate(
         raise ProtocolError(f"{link.origin} sends messages before its base")
     _validate_copies(link, frame.copies, inbound, me, last_seq, dots_max)
     received.check(frame.copies)
+    if frame.given_up:
+        empty = {copy.seq for copy in frame.copies if not copy.payload}
+        if not empty.issuperset(frame.given_up):
+            raise ProtocolError(f"{link.origin} gives up messages that are not in the frame, or with their payload")
+    if frame.farewell and (frame.copies or link.unsettled or received.missing or received.beyond):
+        raise ProtocolError(f"{link.origin} says goodbye, and not all that it has sent is settled")
     for report in frame.stable:
         _validate_report(link.origin, report, me)
     for dot in frame.questions:
@@ -52,12 +59,12 @@ def validate_credit(link: InboundLink, copies: tuple[Copy, ...], messages_max: i
         fresh = {copy.seq for copy in copies if copy.seq not in link.received}
         if len(link.unsettled) + len(fresh) > messages_max:
             raise ProtocolError(f"{link.origin} exceeds its credit of {messages_max} unsettled messages")
-    bytes_most = link.bytes_most + sum([len(copy.payload) for copy in copies])
+    bytes_most = link.bytes_most + total_weight(copies)
     if bytes_most > bytes_max:
-        payloads = {seq: arrival.copy.payload for seq, arrival in link.unsettled.items()}
-        payloads |= {copy.seq: copy.payload for copy in copies if copy.seq not in link.received}
-        bytes_most = sum(map(len, payloads.values()))
-        if bytes_most > bytes_max and len(payloads) > 1:
+        unsettled = {seq: arrival.copy for seq, arrival in link.unsettled.items()}
+        unsettled |= {copy.seq: copy for copy in copies if copy.seq not in link.received}
+        bytes_most = total_weight(unsettled.values())
+        if bytes_most > bytes_max and len(unsettled) > 1:
             raise ProtocolError(f"{link.origin} exceeds its credit of {bytes_max} bytes of unsettled messages")
     return bytes_most
 

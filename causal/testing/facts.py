@@ -59,6 +59,8 @@ class Place:
     """What it knows that it can never get."""
     latest: dict[str, int] = field(default_factory=dict)
     """Senders heard, with their latest incarnation."""
+    evicted: dict[str, int] = field(default_factory=dict)
+    """Senders evicted here, with the incarnation."""
 
     addressed: int = 0
     causal: int = 0

@@ -7,7 +7,7 @@ from collections import Counter
 from causal.ordering.context import CausalContext
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
-from causal.ordering.frames import ReceiverFrame, SenderFrame, Welcome
+from causal.ordering.frames import FINAL, ReceiverFrame, SenderFrame, Welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import OutboundLink
 from causal.ordering.output import Output
@@ -108,6 +108,12 @@ class Figures:
             self._tally["base"] += 1
             self._tally["base with unsettled ones"] += bool(frame.base.unsettled)
         self._tally["question to a destination"] += len(frame.questions)
+
+    def goodbye(self, engine: Engine, frame: SenderFrame) -> None:
+        """The last frame from a sender that leaves."""
+        final = any(report.origin == engine.me and report.upto == FINAL for report in frame.stable)
+        self._tally["goodbye"] += 1
+        self._tally["goodbye, and all is settled everywhere"] += final
 
     def frame_up(self, origin: NodeId, frame: ReceiverFrame) -> None:
         """A frame from a receiver goes out."""

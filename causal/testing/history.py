@@ -119,7 +119,9 @@ class History:
                 if self._ordering_of(name, subject) is Ordering.CAUSAL:
                     place.causal |= sent.bit
                 own_of_another = name == dot.name and each != process
-                if own_of_another or dot.incarnation < place.latest.get(dot.name, 0):
+                gone = dot.incarnation < place.latest.get(dot.name, 0)
+                gone = gone or dot.incarnation <= place.evicted.get(dot.name, -1)
+                if own_of_another or gone:
                     self._lose(place, sent.bit)
 
     def _places(self, name: str, sent: Sent) -> list[Place]:
@@ -243,10 +245,25 @@ class History:
         if sender.incarnation <= place.latest.get(sender.name, 0):
             return
         place.latest[sender.name] = sender.incarnation
+        self._lose_before(place, sender.name, sender.incarnation)
+
+    def evicted(self, name: str, sender: NodeId) -> None:
+        """An operator tells a node that this incarnation of a sender is gone."""
+        place = self.places[name]
+        place.evicted[sender.name] = sender.incarnation
+        self._lose_before(place, sender.name, sender.incarnation + 1)
+
+    def _lose_before(self, place: Place, name: str, incarnation: int) -> None:
         for sent in self.messages:
             origin = sent.dot.origin
-            if origin.name == sender.name and origin.incarnation < sender.incarnation:
+            if origin.name == name and origin.incarnation < incarnation:
                 self._lose(place, sent.bit & place.addressed & ~place.received & ~place.told_settled)
+
+    def given_up(self, name: str, dot: Dot) -> None:
+        """A copy has come in that its sender has given up: it is dropped at once."""
+        number = self._by_dot[dot][-1].bit.bit_length() - 1
+        self.received(name, number)
+        self.finished(name, number)
 
     def crashed(self, name: str, incarnation: int, process: str = "") -> None:
         """A node starts again as this incarnation and knows nothing."""
@@ -372,10 +389,13 @@ class History:
         return any(place.finished_ever & sent.bit for place in self._places(name, sent))
 
     def judge_complete(self, runs: dict[str, int]) -> None:
-        """At the end: all that was sent and not lost is settled, and so is what counts so. `runs`: the last starts."""
+        """At the end: all that was sent and not lost is settled, and so is what counts so. `runs`: the last starts of
+        the processes that still run; those of the others are not waited for."""
         for sent in self.messages:
             going_on = runs.get(sent.process) == sent.run
             for name in sent.destinations:
+                if name not in runs and not self._claimed & sent.bit:
+                    continue
                 received = any(place.received & sent.bit for place in self._places(name, sent))
                 if (received or going_on or self._claimed & sent.bit) and not self._is_finished(name, sent):
                     self.blame(f"lost: {sent.dot} was never settled at {name}")

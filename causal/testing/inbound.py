@@ -101,9 +101,18 @@ class InboundStreams:
             stream.tear(gently=True)
         self._take(output)
 
+    def hang_up_on(self, sender: NodeId) -> None:
+        """This sender has been evicted."""
+        stream = self._live.pop(sender, None)
+        if stream is not None:
+            stream.tear()
+
     def _arrived(self, stream: Stream, origin: NodeId, frame: SenderFrame) -> None:
+        link = self._engine.settlement.inbound.get(origin)
+        if link is None:  # it is gone, and another frame of it was on its way
+            return
         self._figures.arriving(self._engine, origin, frame)
-        starts = frame.base if not self._engine.settlement.inbound[origin].based else None
+        starts = frame.base if not link.based else None
         try:
             output = self._engine.arrived(origin, frame, self._now_ms())
         except ClockDriftError as error:

@@ -7,8 +7,9 @@ find a defect near its cause.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
@@ -67,6 +68,26 @@ class Invariants:
                 yield "the context has a destination for which nothing is pending"
 
 
+def kept_of_the_gone(engine: Engine, *, asked: bool) -> Iterator[str]:
+    """What is kept of senders that are gone, beside their records: at rest nothing (F9).
+
+    `asked`: somebody still asks about messages of theirs, so that stable numbers are on their way.
+    """
+    settlement, horizons, holdback = engine.settlement, engine.delivery.horizons, engine.delivery.holdback
+    kept: dict[str, Iterable[NodeId]] = {
+        "a link of": settlement.inbound,
+        "a stable number of": settlement.stable,
+        "something on its way out of": settlement.going,
+        "what waits for": {**holdback._waiting, **holdback._absent, **horizons._waiting, **horizons._unvouched},
+    }
+    for peer, link in engine.outbound.items():
+        if link.connected and not asked:
+            kept |= {f"told {peer} of": link.told, f"owed {peer} of": link.owed, f"announced {peer} of": link.announced}
+    for what, origins in kept.items():
+        if gone := [str(origin) for origin in origins if settlement.is_gone(origin)]:
+            yield f"keeps {what} {', '.join(sorted(gone))}, which is gone"
+
+
 def _hold_back(engine: Engine) -> Iterator[str]:
     settlement = engine.settlement
     held = engine.delivery.held
@@ -106,9 +127,10 @@ def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
     queued = [seq for seq in link.queue if seq in link.outbox]
     if len(set(queued)) < len(queued):
         yield f"to {link.peer}: queued twice: {queued}"
-    if link.in_flight & set(queued):
-        yield f"to {link.peer}: both queued and in flight: {link.in_flight & set(queued)}"
-    placed = link.in_flight | set(queued)
+    in_flight = set(link.in_flight)
+    if in_flight & set(queued):
+        yield f"to {link.peer}: both queued and in flight: {in_flight & set(queued)}"
+    placed = in_flight | set(queued)
     if link.connected and placed != set(link.outbox):
         yield f"to {link.peer}: on the stream {placed}, unsettled {list(link.outbox)}"
     if not link.connected and (link.in_flight or link.queue):
@@ -117,8 +139,10 @@ def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
         yield f"to {link.peer}: outbox out of order: {list(link.outbox)}, last sent {link.last_sent}"
     if link.outbox_bytes != sum(len(copy.payload) for copy in link.outbox.values()):
         yield f"to {link.peer}: outbox_bytes is {link.outbox_bytes}"
-    if link.in_flight_bytes != sum(len(link.outbox[seq].payload) for seq in link.in_flight):
+    if link.in_flight_bytes != sum(link.in_flight.values()):
         yield f"to {link.peer}: in_flight_bytes is {link.in_flight_bytes}"
+    if link.given_up - set(link.outbox) or any(link.outbox[seq].payload for seq in link.given_up & set(link.outbox)):
+        yield f"to {link.peer}: given up {link.given_up}, and gone or with a payload"
     if queued != sorted(queued):
         yield f"to {link.peer}: queued out of order: {queued}"
     stable = engine.settlement.stable.get(engine.me)

@@ -10,6 +10,7 @@ from causal.errors import CausalError, ClockDriftError
 from causal.ordering.contexts import merged
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
+from causal.ordering.farewell import farewell
 from causal.ordering.frames import (
     Hello,
     ReceiverToSender,
@@ -19,6 +20,7 @@ from causal.ordering.frames import (
     SenderToReceiver,
     Welcome,
 )
+from causal.ordering.giving_up import give_up, left_to_wait_for
 from causal.ordering.holdback import Arrival
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
@@ -27,7 +29,7 @@ from causal.ordering.verdict import Ordering
 from causal.testing.figures import Figures
 from causal.testing.history import History
 from causal.testing.inbound import InboundStreams
-from causal.testing.invariants import Invariants
+from causal.testing.invariants import Invariants, kept_of_the_gone
 from causal.testing.network import MS, Network, Stream
 from causal.testing.plan import SUBJECTS, Plan
 from causal.testing.work import Draw, Work, number_of
@@ -60,6 +62,9 @@ class Member:
         """Under which the history knows it."""
         self.run = 0
         self.up = False
+        self.leaving = False
+        self.missed = False
+        """Whether it stays away, and the others know."""
         self.incarnation = 0
         self.skew_ms = 0
         self.peers = peers
@@ -84,6 +89,7 @@ class Member:
         """Start, with nothing known, as this incarnation."""
         self.run += 1
         self.up = True
+        self.leaving = False
         self.incarnation = incarnation
         plan = self._plan
         config = EngineConfig(
@@ -146,6 +152,47 @@ class Member:
         """Be gone."""
         self.up = False
         self._network.tear_all_of(self)
+
+    def leave(self, patience: int, gently: bool, comes_back: int | None) -> None:
+        """Leave in good order: clients send no more, and once all is settled, or after `patience` µs, say goodbye."""
+        self.leaving = True
+        self._leave_once_drained(self._timeline.now + patience, gently, comes_back)
+
+    def _leave_once_drained(self, deadline: int, gently: bool, comes_back: int | None) -> None:
+        engine = self.engine
+        drained = self.work.idle and engine.all_reported and not engine.unsettled
+        if not drained and self._timeline.now < deadline:
+            self._soon(2 * MS, self._leave_once_drained, deadline, gently, comes_back)
+            return
+        self._network.tally["left" if drained else "left with something unsettled"] += 1
+        for peer in list(self._outbound):
+            frame = farewell(engine, peer, self.now_ms())
+            if frame is not None:
+                self._figures.goodbye(engine, frame)
+                self._send_down(peer, frame)
+        self.up = False
+        self._network.tear_all_of(self, gently=gently)
+        if comes_back is not None:
+            self._timeline.after(comes_back, self.restart, self.incarnation + self._random.randint(1, 1_000_000))
+
+    def evict(self, name: str) -> None:
+        """An operator says that the present incarnation of this name is gone."""
+        output = Output()
+        gone = self.engine.departures.evicted(name, output)
+        if gone is None:
+            return
+        self._network.tally["evicted"] += 1
+        self._history.evicted(self.place, gone)
+        self._inbound.hang_up_on(gone)
+        if name in self._outbound:
+            self._outbound[name].tear()
+        self._take(output)
+        self._check()
+
+    def give_up(self, peer: str) -> None:
+        """An operator gives up what is unsettled for this peer."""
+        self._network.tally["given up"] += len(give_up(self.engine, peer))
+        self._check()
 
     def restart(self, incarnation: int) -> None:
         """Come back without a store."""
@@ -326,8 +373,8 @@ class Member:
     # -- what the engine asks for ------------------------------------------------------------------------------
 
     def send(self, to: list[str], subject: str) -> None:
-        """A client's send, lost if the node is not there."""
-        if self.up:
+        """A client's send, lost if the node is not there, or about to leave."""
+        if self.up and not self.leaving:
             self.work.send(to, subject)
 
     def _take(self, output: Output) -> None:
@@ -339,12 +386,13 @@ class Member:
                 self._soon(self._random.randrange(1 * MS), self._pump_down, peer)
         self._inbound.pump(output.report)
 
-    def at_rest(self, excused: Callable[[NodeId], bool]) -> list[str]:
-        """Why this node is not at rest, in words; empty if it is. Dots of `excused` origins may stay pending."""
+    def at_rest(self, excused: Callable[[str, NodeId], bool], *, asked: bool) -> list[str]:
+        """Why this node is not at rest, in words; empty if it is. Dots of which it is so (destination and origin) are
+        `excused`: they may stay pending, and are `asked` about for ever."""
         reasons = []
         engine = self.engine
-        if engine.unsettled:
-            reasons.append(f"{self.name}: unsettled {[str(dot) for dot in engine.unsettled]}")
+        if waited_for := left_to_wait_for(engine, [dot.seq for dot in engine.unsettled]):
+            reasons.append(f"{self.name}: unsettled {waited_for}")
         if engine.delivery.held:
             held = [f"{a.dot} for {a.waits_for or a.waits_past}" for a in engine.delivery.held]
             reasons.append(f"{self.name}: held {held}")
@@ -352,9 +400,9 @@ class Member:
         if left:
             reasons.append(f"{self.name}: received and not settled: {left}")
         pending = {
-            d: {str(o): s for o, s in dots.items() if not excused(o)}
+            d: {str(o): s for o, s in dots.items() if not excused(d, o)}
             for d, dots in merged(engine.contexts).pending.items()
         }
         if any(pending.values()):
             reasons.append(f"{self.name}: context {pending}")
-        return reasons
+        return [*reasons, *(f"{self.name}: {text}" for text in kept_of_the_gone(engine, asked=asked))]

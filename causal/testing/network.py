@@ -249,11 +249,11 @@ class Network:
         if self.streams:
             self.tear(self.random.choice(list(self.streams)))
 
-    def tear_all_of(self, gone: Endpoint) -> None:
-        """A node is gone: its streams break, in the middle of whatever they carried."""
+    def tear_all_of(self, gone: Endpoint, *, gently: bool = False) -> None:
+        """A node is gone: its streams break, in the middle of whatever they carried; or after it, gently."""
         for stream in list(self.streams):
             if gone in (stream.sender, stream.receiver):
-                stream.tear()
+                stream.tear(gently=gently)
 
     def cut(self, one: str, other: str, duration: int) -> None:
         """Neither can reach the other for `duration` µs."""

@@ -72,6 +72,12 @@ class Plan:
     """Share of sends that name a message which they follow."""
     tokens: float
     """Share of client sends before which some token is observed, and after which one is made."""
+    leaves: int = 0
+    """How often some node leaves in good order."""
+    evictions: int = 0
+    """How often some node is evicted by another."""
+    gifts: int = 0
+    """How often some node gives up what is unsettled for another."""
     twin: bool = False
     """Whether a second process with the name of the first node starts in the same millisecond."""
     twin_listens: bool = False
@@ -127,8 +133,16 @@ class Plan:
         unasked = not plan.crashes and not plan.lost and not plan.tokens and random.random() < 0.7
         if random.random() < 0.1:
             plan = replace(plan, twin=True, twin_listens=random.random() < 0.5)
+        else:
+            people = Random(f"people {seed}")
+            plan = replace(
+                plan,
+                leaves=people.choice((0, 0, 0, 1, 2)),
+                evictions=people.choice((0, 0, 0, 0, 1)),
+                gifts=people.choice((0, 0, 0, 0, 2)),
+            )
         plan = replace(plan, **overrides)
-        unasked = unasked and not (plan.crashes or plan.lost or plan.tokens)
+        unasked = unasked and not (plan.crashes or plan.lost or plan.tokens or plan.leaves or plan.evictions)
         if unasked and not plan.twin and "garbage_after_ms" not in overrides:
             # Nobody is gone, no stable number gets lost, no dot comes by a way on which none follows: so contexts must
             # get empty without any question.

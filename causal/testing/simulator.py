@@ -21,11 +21,13 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
+from causal.ordering.contexts import merged
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.testing.history import History
 from causal.testing.member import MakeEngine, Member
 from causal.testing.network import MS, Network, Timeline
+from causal.testing.operator import Operator
 from causal.testing.plan import SUBJECTS, Plan
 from causal.testing.twin import Twin
 
@@ -40,16 +42,21 @@ EXPECTED = (
     "clock steps back",
     "crash",
     "dropped while held",
+    "evicted",
     "frame lost",
     "frame repeated",
     "frames lost with the stream",
+    "given up",
     "handler failed",
     "handler finds no room",
     "hello of a run that is over",
+    "left",
+    "left with something unsettled",
     "link cut",
     "refused: name_taken",
     "refused: stale_incarnation",
     "send waits for room",
+    "stays away",
     "stream torn",
     "twin fenced",
     "twins both let in",
@@ -74,6 +81,10 @@ EXPECTED = (
     "duplicate settled",
     "folded",
     "gap",
+    "given up: dropped where it was to go",
+    "given up: settles in turn, later",
+    "goodbye",
+    "goodbye, and all is settled everywhere",
     "held",
     "held under its horizon",
     "held until links are past its horizon",
@@ -87,6 +98,7 @@ EXPECTED = (
     "question to a destination",
     "question to a teller",
     "question to the origin",
+    "records of senders that are gone",
     "reincarnated",
     "released",
     "released as a predecessor is lost",
@@ -144,6 +156,7 @@ class Simulation:
         if plan.twin:
             first, draw = self.members[names[0]], partial(self._handler_draws, names[0])
             self.twin = Twin(first, self.network, self.history, draw, make_engine, strict)
+        self.operator = Operator(self.members, self.network, self.history)
         self._names = names
         self._sends_left = HANDLER_SENDS * plan.messages
 
@@ -181,6 +194,7 @@ class Simulation:
                 after(random.randrange(length), self._step_back)
         if plan.racing:
             after(random.randrange(length), self._race)
+        self.operator.schedule(length)
         if self.twin is not None:
             self._schedule_twin(self.twin, length)
 
@@ -243,9 +257,12 @@ class Simulation:
     def _heal(self) -> None:
         self.network.heal()
 
-    def _excused(self, origin: NodeId) -> bool:
-        """Where not everybody sends to everybody, nobody may be left who could tell of an origin that is gone."""
-        return self.plan.links < 1 and self.members[origin.name].incarnation != origin.incarnation
+    def _excused(self, destination: str, origin: NodeId) -> bool:
+        """Where not everybody sends to everybody, nobody may be left who could tell of an origin that is gone. And
+        nobody can tell of what was to go to one that stays away."""
+        away = self.operator.away
+        gone = origin.name in away or self.members[origin.name].incarnation != origin.incarnation
+        return destination in away or (self.plan.links < 1 and (gone or bool(away)))
 
     def _settle(self) -> None:
         reasons: list[str] = []
@@ -256,12 +273,18 @@ class Simulation:
             if self.twin is not None:
                 self.twin.resolve()
             self.timeline.run(self.timeline.now + self.plan.heartbeat_ms * MS)
-            reasons = [reason for member in self.members.values() for reason in member.at_rest(self._excused)]
-            if not reasons and all(member.up for member in self.members.values()):
+            self.operator.finish()
+            there = [member for member in self.members.values() if not member.missed]
+            asked = any(merged(member.engine.contexts).pending for member in there)
+            reasons = [reason for member in there for reason in member.at_rest(self._excused, asked=asked)]
+            if not reasons and all(member.up for member in there):
                 break
         for reason in reasons:
             self.history.blame(f"not at rest: {reason}")
-        self.history.judge_complete({name: member.run for name, member in self.members.items()})
+        self.history.judge_complete({name: member.run for name, member in self.members.items() if not member.missed})
+        self.tally["records of senders that are gone"] += sum(
+            len(member.engine.settlement.former) for member in self.members.values()
+        )
         self.tally["ms until at rest"] += self.timeline.now // MS - self.plan.duration_ms
 
 

@@ -16,6 +16,7 @@ from causal.ordering.holdback import Arrival
 from causal.ordering.output import Output
 from causal.ordering.scope import Scope
 from causal.ordering.tokens import Token, observe, renamed, token_of
+from causal.ordering.verdict import Ordering
 from causal.testing.facts import Past
 from causal.testing.figures import Figures
 from causal.testing.history import History
@@ -181,9 +182,20 @@ class Work:
         """Some messages to follow: sent here, or received here and not settled."""
         known = {number: dot._replace(incarnation=self._engine.me.incarnation) for number, dot in self._sent.items()}
         for link in self._engine.settlement.inbound.values():
-            known |= {number_of(arrival): arrival.dot for arrival in link.unsettled.values()}
+            arrivals = [arrival for arrival in link.unsettled.values() if arrival.copy.payload]
+            known |= {number_of(arrival): arrival.dot for arrival in arrivals}
         chosen = self._random.sample(sorted(known), min(len(known), self._random.choice((1, 2))))
         return {number: known[number] for number in chosen}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to be handled, now or again, of what has come in and need not wait."""
+        links = self._engine.settlement.inbound.values()
+        return not any(
+            arrival.in_turn or (arrival.ordering is Ordering.NONE and not arrival.finished)
+            for link in links
+            for arrival in link.unsettled.values()
+        )
 
     def take(self, output: Output) -> None:
         """What has come in, what may be handled, what is settled."""
@@ -193,6 +205,10 @@ class Work:
             self._figures.received(self._engine, arrival, sibling=arrival.origin.name in told)
             if self._network.faulty and self._random.random() < self._plan.dropped:
                 self._soon(self._random.randrange(30 * MS), self._drop, arrival)
+        for arrival in output.given_up:
+            self._network.tally["given up: dropped where it was to go"] += 1
+            self._network.tally["given up: settles in turn, later"] += not arrival.in_turn
+            self._history.given_up(self._place, arrival.dot)
         self._figures.ready(output)
         late = self._now_ms() - self._began_ms >= self._plan.links_known_ms
         for arrival in output.ready:

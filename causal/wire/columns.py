@@ -31,7 +31,7 @@ from causal.wire.intern import (
     WrittenSubjects,
     checked_subject,
 )
-from causal.wire.limits import DOTS_MAX, ROWS_MAX, TIMESTAMP_END
+from causal.wire.limits import DOTS_MAX, FRAME_DOTS_MAX, ROWS_MAX, TIMESTAMP_END
 from causal.wire.rows import (
     MALFORMED,
     ClockPairs,
@@ -146,6 +146,8 @@ def _read(
     columns: Columns, origins: ReadOrigins, destinations: ReadNames, subjects: ReadSubjects, *, count_dots: bool
 ) -> tuple[Copy, ...]:
     seqs, previous, base, count = columns.seqs, columns.previous, columns.base, len(columns.seqs)
+    if columns.after or columns.elsewhere or columns.closed:
+        _check_dots(columns)
     clocks, sender = _read_common(columns.clocks, origins), origins[0]
     if len(previous) == 1:
         previous = previous + seqs[:-1]
@@ -186,6 +188,15 @@ def _read(
             check_size(stamp)
         copies.append(_new(Copy, (seq, stamp, subject, payload)))
     return tuple(copies)
+
+
+def _check_dots(columns: Columns) -> None:
+    """Raise `ValueError` for a frame that lists more than `FRAME_DOTS_MAX` dots, before any of them is made."""
+    numbers = sum([len(each) for each in columns.after if each is not None])
+    for column in (columns.elsewhere, columns.closed):
+        numbers += sum([len(flat) for rows in column for _, flat in rows])
+    if (dots := numbers // 2) > FRAME_DOTS_MAX:
+        raise ValueError(f"a frame lists {dots} dots, more than {FRAME_DOTS_MAX}")
 
 
 def _filled(column: list[T], count: int, usual: Any) -> Iterable[Any]:

@@ -34,6 +34,10 @@ ROWS_MAX = 4_096
 DOTS_MAX = 4_096
 """Dots in a stamp, `after` and `elsewhere` together (about 45 KB)."""
 
+FRAME_DOTS_MAX = 65_536
+"""Dots in all stamps of a frame: a frame of nothing else would be a million of them, and 200 MB of objects before
+anybody has looked at its credit. The sender's frames end near 8,192, or with one message."""
+
 CLOCK_ENTRIES_MAX = 4_096
 """Entries in a vector clock."""
 

@@ -59,6 +59,9 @@ class SenderEncoder:
         written = message.frame
         written.number = frame.number
         written.past = frame.past
+        written.given_up.extend(frame.given_up)
+        if frame.farewell:
+            written.farewell = True
         if frame.copies:
             written.copies = write_copies(frame.copies, origins, self._destinations, self._subjects)
         if frame.stable:
@@ -135,6 +138,8 @@ class SenderDecoder:
             stable=read_stable(frame.stable, origins, destinations) if frame.stable else (),
             questions=read_dots(frame.questions, origins, "questions") if frame.questions else (),
             past=frame.past,
+            given_up=read_seqs(frame.given_up, "given_up"),
+            farewell=frame.farewell,
         )
 
 

@@ -104,7 +104,8 @@ async def test_b10_frames_of_an_older_incarnation_are_ignored(moment: int) -> No
         again = RawSender(cluster, incarnation=5)
         answer = await again.greet("S1")
         assert isinstance(answer, Refusal)
-        assert (answer.code, answer.incarnation) == (RefusalCode.STALE_INCARNATION, 6)
+        assert answer.code is RefusalCode.STALE_INCARNATION
+        assert "incarnation 6, later than 5" in answer.detail
 
 
 @pytest.mark.parametrize("moment", [0, 1, 2, 5, 10])
@@ -193,8 +194,8 @@ async def test_e2_node_whose_clock_went_back_over_a_restart_takes_the_next_highe
     async with Cluster(s1, s2) as cluster:
         await s1.settled(await s1.send("S2", "a", 1), timeout=5)
         former = s1.incarnation
-        monkeypatch.setattr("causal.node.node._last_incarnations", {})
-        monkeypatch.setattr("causal.node.node.now_ms", lambda: 1000)
+        monkeypatch.setattr("causal.node.incarnations._last", {})
+        monkeypatch.setattr("causal.node.incarnations.now_ms", lambda: 1000)
         cluster.cut("S1", "S2")
         await cluster.restart("S1")
         assert s1.incarnation == 1000
@@ -221,8 +222,8 @@ async def test_e2_node_that_has_been_accepted_elsewhere_stays_refused_and_says_s
     Collector(s2)
     async with Cluster(s1, s2, s3) as cluster:
         await s1.settled(await s1.send("S2", "a"), timeout=5)
-        monkeypatch.setattr("causal.node.node._last_incarnations", {})
-        monkeypatch.setattr("causal.node.node.now_ms", lambda: 1000)
+        monkeypatch.setattr("causal.node.incarnations._last", {})
+        monkeypatch.setattr("causal.node.incarnations.now_ms", lambda: 1000)
         cluster.cut("S1", "S2")
         await cluster.restart("S1")
         # S3 may know the earlier run as well, in which case nobody has accepted this one: make it forget.
@@ -264,7 +265,7 @@ async def test_wrong_receiver_is_refused_with_a_clear_error_in_the_log_and_the_s
 
 
 async def test_incarnations_of_two_starts_within_a_millisecond_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("causal.node.node.now_ms", lambda: 10**13)
+    monkeypatch.setattr("causal.node.incarnations.now_ms", lambda: 10**13)
     s1 = quick("S1")
     async with Cluster(s1) as cluster:
         first = s1.incarnation

@@ -30,6 +30,7 @@ async def test_status_tells_what_is_held_for_which_dot_of_whom_and_since_when() 
         assert held == {
             "id": f"S2/{s2.incarnation}/1", "from": "S2", "subject": "b",
             "waits_for": str(dot), "owner": "S1", "stage": "not received",
+            "hint": "start S1; if it stays away: node.evict('S1')",
         }  # fmt: skip
         assert (status["name"], status["incarnation"], status["address"]) == ("S3", s3.incarnation, "S3:1")
         sender = json.loads(json.dumps(s1.status()))
@@ -39,6 +40,7 @@ async def test_status_tells_what_is_held_for_which_dot_of_whom_and_since_when() 
         await until(lambda: s1.status()["links"]["out"]["S3"]["attempts"] > 0)
         assert (link["unsettled"], link["queued"], link["in_flight"]) == (1, 1, 0)
         assert s1.status()["links"]["out"]["S3"]["state"] == "connecting"
+        assert s1.status()["links"]["out"]["S3"]["hint"] == "start S3; if it stays away: node.give_up('S3')"
         assert "is cut" in s1.status()["links"]["out"]["S3"]["error"]
         cluster.heal("S1", "S3")
         await cluster.settled()
@@ -47,6 +49,7 @@ async def test_status_tells_what_is_held_for_which_dot_of_whom_and_since_when() 
         assert s3.status()["counters"] == {
             "sent": 0, "received": 3, "delivered": 3, "settled": 3, "held": 1, "lost": 0, "unsure": 0,
             "retried": 0, "dead_lettered": 0, "duplicates": 0, "conflicts": 0,
+            "given_up": 0,
         }  # fmt: skip
 
 

@@ -95,7 +95,7 @@ async def test_b6_process_that_nobody_accepted_drives_no_living_twin_out_and_tak
 @pytest.fixture
 def same_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
     """All nodes start at one moment, as two processes may; within a process starts are told apart."""
-    monkeypatch.setattr("causal.node.node._new_incarnation", lambda name: 1_764_000_000_000)
+    monkeypatch.setattr("causal.node.incarnations.new_incarnation", lambda name: 1_764_000_000_000)
 
 
 def errors_of(caplog: pytest.LogCaptureFixture) -> list[str]:

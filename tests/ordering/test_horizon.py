@@ -564,7 +564,7 @@ def test_sender_that_starts_over_and_over_is_doubted_once_for_each_start() -> No
         net.connect("S1", "S2")
         net.carry("S1", "S2", heartbeat=True)
     doubtful = net["S2"].engine.delivery.horizons._doubtful
-    assert [link.origin.incarnation for link in doubtful] == list(range(1, 21))
+    assert [origin.incarnation for origin in doubtful] == list(range(1, 21))
 
 
 def test_b6_own_message_that_follows_a_stranger_at_a_process_nobody_has_let_in_says_that_it_is_unsure() -> None:

@@ -187,7 +187,7 @@ def test_random_interleaving_keeps_the_order_delivers_all_once_and_comes_to_rest
         assert engine.unsettled == []
         assert engine.context.pending == {}
         for link in engine.outbound.values():
-            assert (link.outbox, link.outbox_bytes, link.in_flight, link.in_flight_bytes) == ({}, 0, set(), 0)
+            assert (link.outbox, link.outbox_bytes, link.in_flight, link.in_flight_bytes) == ({}, 0, {}, 0)
             assert link.told == {}
     kinds = {run.net[name].arrivals[dot].ordering for name in NAMES for dot in run.net[name].handled}
     assert kinds == {Ordering.CAUSAL, Ordering.NONE}

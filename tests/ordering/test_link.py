@@ -213,7 +213,7 @@ def test_message_settled_while_it_waits_to_be_sent_again_is_not_sent() -> None:
     link.resend([(2, 2)])
     link.settle([2])
     assert not link.has_credit()
-    assert (link.outbox_bytes, link.in_flight_bytes, link.in_flight) == (0, 0, set())
+    assert (link.outbox_bytes, link.in_flight_bytes, link.in_flight) == (0, 0, {})
 
 
 def test_resend_asked_for_twice_puts_a_message_on_the_stream_once() -> None:
@@ -232,7 +232,7 @@ def test_resend_goes_before_what_was_never_sent() -> None:
     taken(link)
     link.resend([(2, 2)])
     assert taken(link) == [2]
-    assert link.in_flight == {1, 2, 3}
+    assert link.in_flight.keys() == {1, 2, 3}
 
 
 def test_settlement_said_twice_counts_once() -> None:
@@ -249,7 +249,7 @@ def test_resume_repeats_exactly_what_is_missing_and_counts_what_is_unsettled_as_
     settled = link.resume(welcome(to=3, missing=(2,), beyond=(5,), unsettled=(3,)))
     assert settled == [1, 5]
     assert list(link.queue) == [2, 4]
-    assert (link.in_flight, link.in_flight_bytes) == ({3}, 4)
+    assert (link.in_flight, link.in_flight_bytes) == ({3: 4}, 4)
     assert not link.needs_base
 
 

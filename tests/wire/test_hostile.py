@@ -398,6 +398,17 @@ def test_g6_stamp_past_the_limit_of_dots_is_refused_and_one_at_the_limit_is_not(
         read([*some, 0, 1], [])
 
 
+def test_g6_frame_past_the_limit_of_dots_in_all_its_stamps_is_refused_before_any_of_them_is_read() -> None:
+    undefined = [number for index in range(1, limits.DOTS_MAX + 1) for number in (2 * index, 1)]
+    full = [row(after=undefined, elsewhere=[])] * (limits.FRAME_DOTS_MAX // limits.DOTS_MAX)
+    with pytest.raises(ProtocolError, match="not defined"):
+        read_rows(*full)
+    there = [[0, [2, 1]]]
+    for one_more in (row(elsewhere=[]), row(after=[], elsewhere=there), row(after=[], elsewhere=[], closed=there)):
+        with pytest.raises(ProtocolError, match="a frame lists 65537 dots, more than 65536"):
+            read_rows(*full, one_more)
+
+
 def test_g6_counts_past_their_limits_are_refused() -> None:
     with pytest.raises(ProtocolError, match="length"):
         read_rows(*[row()] * (limits.ROWS_MAX + 1))

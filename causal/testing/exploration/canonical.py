@@ -38,7 +38,7 @@ from causal.testing.exploration.times import class_of
 
 LEFT_OUT: dict[type, frozenset[str]] = {
     # Constant, or said in another place of the same engine; `changes` and `pruned_at` are said by `_engine`.
-    Engine: frozenset({"config", "hlc", "context", "contexts", "settlement"}),
+    Engine: frozenset({"config", "hlc", "context", "contexts", "settlement", "departures"}),
     CausalContext: frozenset({"__weakref__", "_size", "number", "pruned_at"}),
     Settlement: frozenset({"changes", "outbound"}),
     Stability: frozenset({"_settlement", "_outbound", "_me"}),

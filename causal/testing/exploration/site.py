@@ -241,7 +241,8 @@ class Site:
             effects.sent.append((by.name, UP, Parcel(self.engine.me, answer)))
         else:
             assert isinstance(frame, SenderFrame)
-            starts = frame.base is not None and not self.engine.settlement.inbound[by].based
+            link = self.engine.settlement.inbound.get(by)
+            starts = frame.base is not None and link is not None and not link.based
             output = self.engine.arrived(by, frame, now_ms)
             if starts and frame.base is not None:
                 effects.events.append(("is_told", self.name, by, frame.base.last, frame.base.unsettled))

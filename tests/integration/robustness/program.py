@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from causal import Message, Node
-from causal.node import node as node_module
+from causal.node import incarnations
 
 
 def say(**facts: Any) -> None:
@@ -82,7 +82,7 @@ class Member:
 
 async def main(given: dict[str, Any]) -> None:
     if "incarnation" in given:  # as if the process had been started in this very millisecond
-        node_module._new_incarnation = lambda name: given["incarnation"]
+        incarnations.new_incarnation = lambda name: given["incarnation"]
     node = Node.from_env()
     member = Member(node, given.get("handler_s", 0.0), given.get("gate_open", True))
     node.on(">")(member.handle)
