@@ -157,8 +157,8 @@ class Replay:
             parcel = self.queues[given.peer, name, DOWN].popleft()
         elif given.verb == "answered":
             parcel = self.queues[name, given.peer, UP].popleft()
-        before = sum(len(site.sent) for site in self.sites.values())
-        now_ms = time_in_turn(before, sends=given.verb == "send") if self.scenario.in_turn else START_MS
+        so_far = sum(len(site.sent) for site in self.sites.values())
+        now_ms = time_in_turn(so_far, sends=given.verb == "send") if self.scenario.in_turn else START_MS
         effects = self.sites[name].do(given, parcel, self.scenario, now_ms)
         for peer, direction, sent in effects.sent:
             self.queues[(name, peer, DOWN) if direction == DOWN else (peer, name, UP)].append(sent)

@@ -145,15 +145,17 @@ DEEP = (
     Scenario(name="fan-crash", messages=FAN, crashes=1, crashing=ALL, in_turn=True, states=2_459_530),
     Scenario(name="triangle-two-crashes", messages=TRIANGLE, crashes=2, crashing=ALL, states=0),
     Scenario(name="triangle-lagging", messages=TRIANGLE, pauses=1, beats=2, states=2_878_499),
+    # With one heartbeat out of its turn (with two: beyond ten minutes).
     Scenario(
         name="garbage",
         messages=SIBLINGS,
         crashes=1,
         crashing=("S2",),
         pauses=1,
-        beats=2,
+        beats=1,
         beating=("S3",),
-        states=0,
+        in_turn=True,
+        states=1_846_302,
     ),
 )
 """For `make explore`: minutes each."""
