@@ -59,6 +59,8 @@ class Place:
     """What it knows that it can never get."""
     latest: dict[str, int] = field(default_factory=dict)
     """Senders heard, with their latest incarnation."""
+    dialled: dict[str, int] = field(default_factory=dict)
+    """Those of them that have dialled this incarnation of it."""
     evicted: dict[str, int] = field(default_factory=dict)
     """Senders evicted here, with the incarnation."""
 

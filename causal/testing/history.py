@@ -147,7 +147,7 @@ class History:
 
         `late`: the time is over in which this node waits for senders of its former incarnation.
         """
-        self._released[name, number] = (dict(self.places[name].latest), late)
+        self._released[name, number] = (dict(self.places[name].dialled), late)
 
     def doubted(self, name: str, number: int) -> None:
         """A message has been released, and says that something which precedes it may be missing."""
@@ -242,6 +242,7 @@ class History:
     def heard(self, name: str, sender: NodeId) -> None:
         """A node has met this incarnation of a sender: it knows that earlier ones are gone."""
         place = self.places[name]
+        place.dialled[sender.name] = max(sender.incarnation, place.dialled.get(sender.name, 0))
         if sender.incarnation <= place.latest.get(sender.name, 0):
             return
         place.latest[sender.name] = sender.incarnation
@@ -283,7 +284,7 @@ class History:
     def _lose_own(self, me: NodeId, process: str) -> None:
         """What other incarnations sent to themselves can never come, even of one that has a higher number."""
         place = self.places[process]
-        place.latest[me.name] = me.incarnation
+        place.latest[me.name] = place.dialled[me.name] = me.incarnation
         for sent in self.messages_of(place.addressed):
             if sent.dot.name == me.name and sent.dot.incarnation != me.incarnation:
                 self._lose(place, sent.bit)
@@ -292,6 +293,7 @@ class History:
         """A process that nobody has accepted yet takes a later incarnation, with all it has sent: by seq."""
         process = process or later.name
         self._runs_as[process] = later.incarnation
+        self.places[process].dialled = {later.name: later.incarnation}  # all others must dial again
         bits = self._of.pop((process, former), 0)
         for place in self.places.values():  # who knew a later incarnation than the former took it for gone
             place.lost &= ~bits
@@ -345,7 +347,7 @@ class History:
         That is so for what a lost message had followed, and after a restart for what a horizon stands in for.
         """
         strangers = before_lost = 0
-        dialled, late = self._released.get((name, sent.bit.bit_length() - 1), (place.latest, True))
+        dialled, late = self._released.get((name, sent.bit.bit_length() - 1), (place.dialled, True))
         for other in self.messages_of(missing):
             if other.dot.incarnation > dialled.get(other.dot.name, 0):
                 strangers |= other.bit

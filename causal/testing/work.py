@@ -77,7 +77,7 @@ class Work:
         self._figures = figures
         self._draw = draw
         self._now_ms = now_ms
-        self._began_ms = now_ms()
+        self._began = network.timeline.now
         self._soon = soon
         self._take = take
         self._scoped = engine.config.scope is Scope.CONTEXT
@@ -210,7 +210,8 @@ class Work:
             self._network.tally["given up: settles in turn, later"] += not arrival.in_turn
             self._history.given_up(self._place, arrival.dot)
         self._figures.ready(output)
-        late = self._now_ms() - self._began_ms >= self._plan.links_known_ms
+        # Its clock may be set forward; that must not make half of the time pass.
+        late = 2 * (self._network.timeline.now - self._began) >= self._plan.links_known_ms * MS
         for arrival in output.ready:
             self._history.released(self._place, number_of(arrival), late=late)
         self._ready.extend(arrival for arrival in output.ready if not arrival.finished)

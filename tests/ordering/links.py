@@ -129,6 +129,13 @@ class Station:
     def tick(self) -> Output:
         return self.note(self.engine.tick(self.net.now_ms))
 
+    def tick_for(self, milliseconds: int) -> None:
+        """So much time passes, with a tick in each second, the last one at the end."""
+        until = self.net.now_ms + milliseconds
+        while self.net.now_ms < until:
+            self.net.now_ms = min(self.net.now_ms + 1000, until)
+            self.tick()
+
 
 class Net:
     """Stations, the streams between them, and the time.

@@ -163,8 +163,7 @@ def test_horizon_without_a_clock_waits_for_every_link() -> None:
     net = Net("S1", "S2", "S3", "S4", config=EngineConfig(dependencies_max=0, clock_entries_max=1))
     s3 = net["S3"]
     s3.tick()
-    net.now_ms += 5000
-    s3.tick()  # whoever has not dialled by now does not count
+    s3.tick_for(5000)  # whoever has not dialled by now does not count
     for station in net:
         station.tick()
     cause, effect = triangle(net)
@@ -401,17 +400,32 @@ def test_receiver_that_started_anew_lets_a_horizon_go_after_a_time_and_says_that
     s3.tick()
     net.connect("S2", "S3")
     net.carry("S2", "S3")
-    net.now_ms += 4999
-    s3.tick()
+    s3.tick_for(4999)
     assert s3.ready == {}
-    net.now_ms += 1
-    s3.tick()
+    s3.tick_for(1)
     assert s3.handle_all() == [effect]
     assert s3.arrivals[effect].verdict.kind is VerdictKind.UNSURE
     later = net["S2"].send("S3")
     net.carry("S2", "S3")
     assert s3.handle_all() == [later]
     assert s3.arrivals[later].verdict.ordered, "from then on the links that are known are all there are"
+
+
+def test_e1_clock_that_is_set_forward_does_not_make_the_time_pass_in_which_senders_may_dial() -> None:
+    net = net_of("S1", "S2", "S3")
+    triangle(net)
+    s3 = net.restart("S3")
+    s3.tick()
+    net.connect("S2", "S3")
+    net.carry("S2", "S3")
+    net.now_ms += 3_600_000
+    s3.tick()
+    assert s3.ready == {}
+    net.now_ms -= 3_600_000
+    s3.tick_for(4_000)
+    assert s3.ready == {}, "the hour has counted for a quarter of the five seconds"
+    s3.tick_for(1_000)
+    assert len(s3.ready) == 1
 
 
 def test_sender_that_dials_as_a_later_incarnation_lets_go_what_waited_for_the_earlier_to_dial() -> None:
@@ -540,8 +554,7 @@ def test_own_message_under_a_horizon_settles_once_the_time_for_senders_to_dial_i
     net = Net("S1", "S2", config=replace(BARE, clock_entries_max=0), connect=False)
     net["S2"].tick()
     s2, note = own_note_under_a_horizon(net)
-    net.now_ms += s2.engine.config.links_known_after_ms
-    s2.tick()
+    s2.tick_for(s2.engine.config.links_known_after_ms)
     assert s2.settled == [note]
 
 
@@ -571,8 +584,7 @@ def test_b6_own_message_that_follows_a_stranger_at_a_process_nobody_has_let_in_s
     net = Net("S1", "S2", config=replace(BARE, dependencies_max=0), connect=False)
     s2 = net["S2"]
     s2.tick()
-    net.now_ms += s2.engine.config.links_known_after_ms
-    s2.tick()
+    s2.tick_for(s2.engine.config.links_known_after_ms)
     s2.engine.counts.merge({net["S1"].me: 1})  # of a message to the other process that has the name S2
     s2.engine.context.reach(s2.engine.hlc.tick_int(net.now_ms))
     note = s2.send("S2")
