@@ -35,7 +35,7 @@ from causal.testing.plan import SUBJECTS, Plan
 from causal.testing.work import Draw, Work, number_of
 
 EPOCH_MS = 1_700_000_000_000
-THOROUGH = 4
+THOROUGH = 16
 """In one seed of so many the invariants are checked after every step, in the others with every heartbeat."""
 SILENCE_MAX_MS = 30
 """How long a process that is cut off keeps its name."""
