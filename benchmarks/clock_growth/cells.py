@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.clock_growth.variants import VARIANTS
-from benchmarks.clock_growth.workload import DELAY_US
+from benchmarks.clock_growth.workload import DELAY_US, SLOW_HOPS, SLOW_LINKS
 
 SIZES = (3, 10, 30, 100, 300, 1000)
 RATES = (0.1, 0.3, 1.0)
@@ -34,6 +34,10 @@ class Cell:
     rate: float = 0.1
     """Messages per one-way delay and service."""
     handler_ms: int = 0
+    slow: str = SLOW_LINKS
+    """What is slow in the network."""
+    at_once: int = 0
+    """Handlers of a service that run at the same time; 0: as many as may start."""
     messages: int
     variants: tuple[str, ...] = GROWTH
     algorithms: bool = True
@@ -51,6 +55,8 @@ def cell(
     rate: float = 0.1,
     handler_ms: int = 0,
     *,
+    slow: str = SLOW_LINKS,
+    at_once: int = 0,
     messages: int | None = None,
     variants: Sequence[str] = GROWTH,
     algorithms: bool = True,
@@ -62,6 +68,8 @@ def cell(
         workload=workload,
         rate=rate,
         handler_ms=handler_ms,
+        slow=slow,
+        at_once=at_once,
         messages=messages or min(MESSAGES_MOST, max(MESSAGES_LEAST, covering)),
         variants=tuple(name for name in variants if name in VARIANTS),
         algorithms=algorithms,
@@ -75,9 +83,9 @@ def ours(services: int, variants: Sequence[str] = GROWTH, *, rate: float = 0.1, 
 
 def joined(cells: Iterable[Cell]) -> list[Cell]:
     """Cells that differ only in what is compared, as one."""
-    found: dict[tuple[int, str, float, int], Cell] = {}
+    found: dict[tuple[object, ...], Cell] = {}
     for each in cells:
-        key = (each.services, each.workload, each.rate, each.handler_ms)
+        key = (each.services, each.workload, each.rate, each.handler_ms, each.slow, each.at_once)
         known = found.get(key, each)
         found[key] = replace(
             known,
@@ -118,15 +126,20 @@ def quick() -> list[Cell]:
 
 
 def chosen(
-    services: Sequence[int], workloads: Sequence[str], rates: Sequence[float], handlers_ms: Sequence[int]
+    services: Sequence[int],
+    workloads: Sequence[str],
+    rates: Sequence[float],
+    handlers_ms: Sequence[int],
+    slow: Sequence[str] = (SLOW_LINKS,),
 ) -> list[Cell]:
     """Each combination, with all variants but those that only differ in heartbeats."""
     names = tuple(name for name, variant in VARIANTS.items() if not variant.heartbeat_ms)
     return [
-        cell(count, workload, rate, handler_ms, variants=names)
+        cell(count, workload, rate, handler_ms, slow=what, variants=names)
         for workload in workloads
         for rate in rates
         for handler_ms in handlers_ms
+        for what in slow
         for count in services
     ]
 
