@@ -46,6 +46,7 @@ FIELDS = {
     "stable": REPORTS,
     "questions": REPORTS,
     "past": REPORTS,
+    "exhaustive": REPORTS,
 }
 """The fields of a frame beside its columns."""
 

@@ -18,11 +18,13 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from causal.errors import UnknownDotError
-from causal.ordering.context import CausalContext
+from causal.ordering.context import CausalContext, IsSettled
+from causal.ordering.counts import SendCounts
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
+from causal.ordering.silence import forgotten, unlisted
 from causal.ordering.stamp import Clock, Seqs, seqs_of
 
 LOOKS = 2
@@ -54,8 +56,9 @@ class Contexts:
     Invariant: contexts that are remembered are never changed but by pruning, since keys and messages share them.
     """
 
-    def __init__(self, settlement: Settlement, scope: Scope) -> None:
+    def __init__(self, settlement: Settlement, scope: Scope, counts: SendCounts) -> None:
         self.scope = scope
+        self._counts = counts
         self.process = CausalContext()
         """The one context of process scope; in context scope it stays empty."""
         self._settlement = settlement
@@ -177,11 +180,13 @@ class Contexts:
             self._absorb(staged, context)
         return bool(listing)
 
-    def _follow_received(self, context: CausalContext, arrival: Arrival) -> None:
+    def _follow_received(
+        self, context: CausalContext, arrival: Arrival, is_settled: IsSettled | None = None
+    ) -> None:
         """Follow a message that has come here, as long as it is not settled, and all that it follows."""
         stamp = arrival.copy.stamp
         if stamp.elsewhere:
-            is_settled, is_lost = self._settlement.is_settled, self._settlement.is_lost
+            is_settled, is_lost = is_settled or self._settlement.is_settled, self._settlement.is_lost
             context.merge(stamp.elsewhere, is_settled, stamp.timestamp, stamp.closed, is_lost)
         if stamp.horizon:
             context.reach(stamp.horizon)
@@ -189,6 +194,17 @@ class Contexts:
             origin, settlement = arrival.origin, self._settlement
             seqs = seqs_of(arrival.copy.seq, settlement.inbound[origin].scope)
             context.add(settlement.me.name, origin, seqs, stamp.timestamp)
+
+    def _follow_in_process(self, arrival: Arrival) -> None:
+        """`_follow_received` by the process's one context, where clocks may tell more than the dots do."""
+        process, settlement, stamp, me = self.process, self._settlement, arrival.copy.stamp, self._settlement.me
+        is_settled: IsSettled | None = None
+        if process.pending and stamp.clock is not None and arrival.origin != me:
+            if settlement.inbound[arrival.origin].exhaustive:
+                process.prune(unlisted(stamp, process, me))
+            if stamp.elsewhere and self._counts.exhaustive:
+                is_settled = forgotten(self._counts, process, me, settlement.is_settled)
+        self._follow_received(process, arrival, is_settled)
 
     def _absorb(self, context: CausalContext, other: CausalContext) -> None:
         context.absorb(other, self._settlement.is_settled, self._settlement.is_lost)
@@ -203,7 +219,7 @@ class Contexts:
         if arrival.context is not None:
             return arrival.context
         if self.scope is Scope.PROCESS:
-            self._follow_received(self.process, arrival)
+            self._follow_in_process(arrival)
             return self.process
         past = None if key is None else self._remembered.get(key)
         if arrival.copy.stamp.elsewhere or past is not None:

@@ -20,6 +20,7 @@ from causal.ordering.greeting import refusal_of, validate_welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
+from causal.ordering.scope import Scope
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import Stability
 from causal.ordering.stamping import Stamping
@@ -55,15 +56,16 @@ class Engine:
         self.last_seq = 0
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound)
-        self.contexts = Contexts(self.settlement, self.config.scope)
+        scope, entries_max = self.config.scope, self.config.clock_entries_max
+        self.counts = SendCounts(me, entries_max, exhaustive=scope is Scope.PROCESS)
+        self.contexts = Contexts(self.settlement, scope, self.counts)
         self.context = self.contexts.process
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
         self.delivery = Delivery(self.settlement, ordering_of)
-        self.counts = SendCounts(me, self.config.clock_entries_max)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
-        self.settlement.inbound[me] = InboundLink.to_oneself(me, self.config.scope)
+        self.settlement.inbound[me] = InboundLink.to_oneself(me, scope)
 
     # -- sending ---------------------------------------------------------------------------------------------
 
@@ -200,6 +202,7 @@ class Engine:
             stable=self.stability.due(link, link.frames_sent, self.last_seq, now_ms),
             questions=questions,
             past=past,
+            exhaustive=bool(copies) and self.counts.exhaustive,
         )
 
     def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
@@ -292,6 +295,8 @@ class Engine:
             link.start_at(frame.base)
             self.settlement.changes += 1
             self.delivery.look_again(origin, output)
+        if frame.copies and not frame.exhaustive:
+            link.exhaustive = False
         for copy in frame.copies:
             self.delivery.receive(link, copy, output)
         link.note_frame(frame.number, frame.past)  # not before its copies are in
@@ -354,8 +359,9 @@ class Engine:
         if arrival.ordering is Ordering.CAUSAL and not arrival.in_turn:
             raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for or 'its horizon'}")
         arrival.started = True
-        self.counts.merge(arrival.copy.stamp.clock)
-        return self.contexts.start(arrival, key)
+        context = self.contexts.start(arrival, key)  # before its clock: what that counts, the context follows from here
+        self.counts.merge(arrival.copy.stamp.clock, exhaustive=self.settlement.inbound[arrival.origin].exhaustive)
+        return context
 
     def finish(self, arrival: Arrival, output: Output | None = None) -> Output:
         """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits).

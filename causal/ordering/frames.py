@@ -126,6 +126,9 @@ class SenderFrame:
     past: int = 0
     """A timestamp. Every message of this link up to it is on the stream by now, this frame included, or was received
     before: nothing older is still to come. 0: no claim."""
+    exhaustive: bool = False
+    """Whether these copies, and all before them, list whatever their clocks count, unless it is settled or carried by
+    what they list (`silence.py`). Only with copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

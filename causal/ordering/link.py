@@ -275,6 +275,8 @@ class InboundLink:
         """The one process that is let in as this incarnation."""
         self.scope = scope
         """The sender's: whether its dots stand for the earlier ones (process scope), or each for itself."""
+        self.exhaustive = True
+        """Whether what the sender's stamps do not list, and its clocks count, needs no listing (`silence.py`)."""
         self.connected = False
         self.based = False
         """Whether the starting point is known; before that no message is accepted."""

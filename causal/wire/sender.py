@@ -60,6 +60,7 @@ class SenderEncoder:
         written.number = frame.number
         written.past = frame.past
         if frame.copies:
+            written.exhaustive = frame.exhaustive
             written.copies = write_copies(frame.copies, origins, self._destinations, self._subjects)
         if frame.stable:
             written.stable = write_stable(frame.stable, origins, self._destinations)
@@ -135,6 +136,7 @@ class SenderDecoder:
             stable=read_stable(frame.stable, origins, destinations) if frame.stable else (),
             questions=read_dots(frame.questions, origins, "questions") if frame.questions else (),
             past=frame.past,
+            exhaustive=frame.exhaustive,
         )
 
 

@@ -1,0 +1,77 @@
+"""What a stamp implies by not listing it: the rule that keeps contexts small in process scope.
+
+A stamp lists all that its sender follows, but for what the sender knows to be settled or to be carried by what it
+lists. So a message that the stamp's vector clock counts and that the stamp does not list needs no listing, for whoever
+reads the stamp: at its destination it is settled, or comes before something that is listed for there, or lies under the
+stamp's horizon. No report has to say so, nobody has to be owed one, and it costs no bytes: whatever one node knows of
+settlements travels with every message, along any way. (Stable numbers take the ways that the dots took, and one that
+waits for a slow destination says nothing of the others.) Of two contexts that meet, each forgets what the other one has
+counted and does not list: what is left are the latest messages of both, which is the merge of Kshemkalyani and Singhal
+(1998, section 4), with clocks in the place of their log of entries without destinations.
+
+*Why it is exact.* Of the messages to one destination which either context follows, take those that are not settled
+there, nor under a horizon, and that nothing of the kind follows: a context lists each of them that its clock counts,
+since nothing else could stand for it. So none of them is forgotten for the other's silence; and each other message comes
+before one of them.
+
+*When it holds.* The sender's clock must not count more than its contexts have followed: its stamps are *exhaustive*.
+They are in process scope as long as all that the process has handled was exhaustive, too. In context scope a clock is of
+the whole process and a stamp of one context; a token brings a clock with a part of what it counts. So a process in
+process scope which handles a message of such a sender, or observes a token, is not exhaustive from then on, and says so
+on its frames. Neither do clocks help that were left out for size.
+
+Left alone are a node's own dots (their acknowledgement is here a moment later, and resends depend on it), what is
+addressed to the reader (it knows best), and closed dots (no horizon may ever stand in for them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from causal.ordering.context import CausalContext, IsSettled
+from causal.ordering.counts import SendCounts, SharedClock
+from causal.ordering.dot import NodeId
+from causal.ordering.stamp import NO_DOTS, Clock, Seqs, Stamp, without_seqs
+
+
+def unlisted(stamp: Stamp, context: CausalContext, me: NodeId) -> IsSettled:
+    """Whether an exhaustive stamp, which has a clock, says by its silence that this context may forget a dot."""
+    count_of, elsewhere, closed = _counting(stamp.clock or {}), stamp.elsewhere, context.closed
+
+    def is_unlisted(destination: str, origin: NodeId, seq: int) -> bool:
+        if origin == me or destination == me.name or count_of(origin) < seq:
+            return False
+        if origin in elsewhere.get(destination, NO_DOTS):
+            return False
+        return not _contains(closed.get(destination, NO_DOTS).get(origin), seq)
+
+    return is_unlisted
+
+
+def forgotten(counts: SendCounts, context: CausalContext, me: NodeId, is_settled: IsSettled) -> IsSettled:
+    """Whether this exhaustive process has forgotten a dot that a stamp tells it of, or may do so, as it `is_settled`.
+
+    `counts` is the process's clock before it follows the stamp, `context` its one context.
+    """
+    count_of, pending = counts.count_of, context.pending
+
+    def is_forgotten(destination: str, origin: NodeId, seq: int) -> bool:
+        if is_settled(destination, origin, seq):
+            return True
+        if origin == me or destination == me.name or count_of(origin) < seq:
+            return False
+        return origin not in pending.get(destination, NO_DOTS)
+
+    return is_forgotten
+
+
+def _counting(clock: Clock) -> Callable[[NodeId], int]:
+    """Origin → how many of its messages the clock counts, 0 where it cannot tell."""
+    if type(clock) is not SharedClock:
+        return lambda origin: clock.get(origin, 0)
+    sender, count, others = clock.sender, clock.count, clock.others
+    return lambda origin: count if origin == sender else others.get(origin, 0)  # in half the time
+
+
+def _contains(seqs: Seqs | None, seq: int) -> bool:
+    return seqs is not None and without_seqs(seq, seqs) is None
