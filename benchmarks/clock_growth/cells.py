@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.clock_growth.variants import VARIANTS
-from benchmarks.clock_growth.workload import DELAY_US, SLOW_HOPS, SLOW_LINKS
+from benchmarks.clock_growth.workload import DELAY_US, SLOW_LINKS
 
 SIZES = (3, 10, 30, 100, 300, 1000)
 RATES = (0.1, 0.3, 1.0)

@@ -31,8 +31,8 @@ second follows the first, rightly.)"""
 
 
 SLOW_LINKS, SLOW_HOPS = "links", "hops"
-"""What is slow in a network: 2 % of the links, 20 times, there and back; or 1 % of all frames, each for itself, whatever
-its link (a garbage collection, a lost packet sent again). What is behind a slow frame on its link waits for it."""
+"""What is slow in a network: 2 % of the links, 20 times, there and back; or 1 % of all frames, each for itself, on any
+link (a garbage collection, a lost packet sent again). What is behind a slow frame on its link waits for it."""
 SLOW_HOP_SHARE = 0.01
 SLOW_HOP_TIMES = (20, 70)
 

@@ -209,7 +209,7 @@ class World:
             todo.append(self._finished(service, arrival))
 
     def _finish(self, service: Service, arrival: Arrival) -> None:
-        todo = deque([self._finished(service, arrival)])
+        todo: deque[tuple[Output, int | None]] = deque([self._finished(service, arrival)])
         if service.queued:
             self._start(service, service.queued.popleft(), todo)
         self._carry_on(service, todo)

@@ -145,15 +145,17 @@ class Contexts:
         if follows.key is not None:
             self._remember(follows.key, entry)
 
-    def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
-        """The clocks of those messages that have come here and not been started: what follows them counts the same."""
+    def clocks(self, after: Sequence[Dot]) -> Iterator[tuple[Clock | None, bool]]:
+        """The clocks of those messages that have come here and not been started: what follows them counts the same. And
+        whether their senders were exhaustive."""
         for dot in after:
-            if (dot.origin, dot.seq) in self._dropped:
-                yield self._dropped[dot.origin, dot.seq]
             link = self._settlement.inbound.get(dot.origin)
+            exhaustive = link is not None and link.exhaustive
+            if (dot.origin, dot.seq) in self._dropped:
+                yield self._dropped[dot.origin, dot.seq], exhaustive
             arrival = None if link is None else link.unsettled.get(dot.seq)
             if arrival is not None and not arrival.started:
-                yield arrival.copy.stamp.clock
+                yield arrival.copy.stamp.clock, exhaustive
 
     def _follow(self, staged: CausalContext, origin: NodeId, seq: int) -> None:
         settlement = self._settlement
@@ -180,9 +182,7 @@ class Contexts:
             self._absorb(staged, context)
         return bool(listing)
 
-    def _follow_received(
-        self, context: CausalContext, arrival: Arrival, is_settled: IsSettled | None = None
-    ) -> None:
+    def _follow_received(self, context: CausalContext, arrival: Arrival, is_settled: IsSettled | None = None) -> None:
         """Follow a message that has come here, as long as it is not settled, and all that it follows."""
         stamp = arrival.copy.stamp
         if stamp.elsewhere:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from causal.ordering.dot import Dot, NodeId
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Clock
 
 
@@ -47,7 +48,7 @@ class SendCounts:
 
     __slots__ = ("_complete", "_entries_max", "_exhaustive", "_latest", "_me", "_merged", "_others", "_shared")
 
-    def __init__(self, me: NodeId, entries_max: int, *, exhaustive: bool = True) -> None:
+    def __init__(self, me: NodeId, entries_max: int, scope: Scope = Scope.PROCESS) -> None:
         self._me = me
         self._entries_max = entries_max
         self._others: dict[NodeId, int] = {}
@@ -57,7 +58,7 @@ class SendCounts:
         """The others of the clock merged last: nothing new is in them."""
         self._latest: dict[str, NodeId] = {me.name: me}
         self._complete = True
-        self._exhaustive = exhaustive
+        self._exhaustive = scope is Scope.PROCESS
 
     @property
     def exhaustive(self) -> bool:

@@ -20,7 +20,6 @@ from causal.ordering.greeting import refusal_of, validate_welcome
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
-from causal.ordering.scope import Scope
 from causal.ordering.settlement import LOST, MET, Settlement
 from causal.ordering.stability import Stability
 from causal.ordering.stamping import Stamping
@@ -56,16 +55,15 @@ class Engine:
         self.last_seq = 0
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound)
-        scope, entries_max = self.config.scope, self.config.clock_entries_max
-        self.counts = SendCounts(me, entries_max, exhaustive=scope is Scope.PROCESS)
-        self.contexts = Contexts(self.settlement, scope, self.counts)
+        self.counts = SendCounts(me, self.config.clock_entries_max, self.config.scope)
+        self.contexts = Contexts(self.settlement, self.config.scope, self.counts)
         self.context = self.contexts.process
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
         self.delivery = Delivery(self.settlement, ordering_of)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
-        self.settlement.inbound[me] = InboundLink.to_oneself(me, scope)
+        self.settlement.inbound[me] = InboundLink.to_oneself(me, self.config.scope)
 
     # -- sending ---------------------------------------------------------------------------------------------
 
@@ -134,8 +132,8 @@ class Engine:
         context = contexts.staged(follows)
         if context.pending and context.pruned_at != self.settlement.changes:
             contexts.prune(context)
-        for clock in contexts.clocks(follows.after) if follows.after else ():
-            self.counts.merge(clock)
+        for counted, exhaustive in contexts.clocks(follows.after) if follows.after else ():
+            self.counts.merge(counted, exhaustive=exhaustive)
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
         seqs, clock = contexts.seqs(seq), self.counts.sent(seq)
@@ -295,8 +293,7 @@ class Engine:
             link.start_at(frame.base)
             self.settlement.changes += 1
             self.delivery.look_again(origin, output)
-        if frame.copies and not frame.exhaustive:
-            link.exhaustive = False
+        link.exhaustive &= frame.exhaustive or not frame.copies
         for copy in frame.copies:
             self.delivery.receive(link, copy, output)
         link.note_frame(frame.number, frame.past)  # not before its copies are in
