@@ -26,7 +26,9 @@ WHERE: dict[str, dict[str, Any]] = {
         "links_known_ms": 1500,
     },
     "nobody_asks_on_about_garbage": {"crashes": 3, "garbage_after_ms": 60},
+    "stays_exhaustive_whatever_it_handles": {"context_scope": 0.5, "messages": 36, "nodes": 5, "chain": 0.7},
     "takes_a_clock_entry_for_any_incarnation": {"dependencies_max": 0, "crashes": 3},
+    "takes_every_sender_for_exhaustive": {"context_scope": 0.5, "messages": 36, "nodes": 5, "chain": 0.7},
 }
 """Rules that have something to do in one of some hundred or thousand runs only, and of which kind those are."""
 KINDS = frozenset({"order", "lost", "not at rest", "doubled", "held needlessly", "false alarm", "invented", "clock"})
