@@ -47,6 +47,7 @@ FIELDS = {
     "questions": REPORTS,
     "past": REPORTS,
     "exhaustive": REPORTS,
+    "heard": CLOCK,
 }
 """The fields of a frame beside its columns."""
 

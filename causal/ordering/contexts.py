@@ -17,14 +17,16 @@ from itertools import chain
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from causal.clock import HybridClock
 from causal.errors import UnknownDotError
 from causal.ordering.context import CausalContext, IsSettled
 from causal.ordering.counts import SendCounts
 from causal.ordering.dot import Dot, NodeId
+from causal.ordering.heard import Heard, listed
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
-from causal.ordering.silence import forgotten, unlisted
+from causal.ordering.silence import counting, forgotten, unlisted
 from causal.ordering.stamp import Clock, Seqs, seqs_of
 
 LOOKS = 2
@@ -56,9 +58,11 @@ class Contexts:
     Invariant: contexts that are remembered are never changed but by pruning, since keys and messages share them.
     """
 
-    def __init__(self, settlement: Settlement, scope: Scope, counts: SendCounts) -> None:
+    def __init__(self, settlement: Settlement, scope: Scope, counts: SendCounts, hlc: HybridClock) -> None:
         self.scope = scope
         self._counts = counts
+        self.heard = Heard(settlement.me, hlc)
+        """What the process's context has followed, where its clock does not say so; in context scope nothing."""
         self.process = CausalContext()
         """The one context of process scope; in context scope it stays empty."""
         self._settlement = settlement
@@ -150,7 +154,7 @@ class Contexts:
         whether their senders were exhaustive."""
         for dot in after:
             link = self._settlement.inbound.get(dot.origin)
-            exhaustive = link is not None and link.exhaustive
+            exhaustive = link is not None and link.claims.exhaustive
             if (dot.origin, dot.seq) in self._dropped:
                 yield self._dropped[dot.origin, dot.seq], exhaustive
             arrival = None if link is None else link.unsettled.get(dot.seq)
@@ -196,15 +200,26 @@ class Contexts:
             context.add(settlement.me.name, origin, seqs, stamp.timestamp)
 
     def _follow_in_process(self, arrival: Arrival) -> None:
-        """`_follow_received` by the process's one context, where clocks may tell more than the dots do."""
-        process, settlement, stamp, me = self.process, self._settlement, arrival.copy.stamp, self._settlement.me
+        """`_follow_received` by the process's one context, to which the stamp's silence says something as well."""
+        process, settlement, stamp, counts = self.process, self._settlement, arrival.copy.stamp, self._counts
+        link = settlement.inbound[arrival.origin]
         is_settled: IsSettled | None = None
-        if process.pending and stamp.clock is not None and arrival.origin != me:
-            if settlement.inbound[arrival.origin].exhaustive:
-                process.prune(unlisted(stamp, process, me))
-            if stamp.elsewhere and self._counts.exhaustive:
-                is_settled = forgotten(self._counts, process, me, settlement.is_settled)
+        fresh: Sequence[tuple[NodeId, int]] = ()
+        if arrival.origin != settlement.me and (process.pending or not counts.exhaustive):
+            if stamp.clock is not None and link.claims.exhaustive:
+                count_of, fresh = counting(stamp.clock), ((arrival.origin, arrival.copy.seq), *listed(stamp))
+            else:
+                followed, fresh = link.claims.followed(
+                    arrival.copy, arrival.origin if link.scope is Scope.PROCESS else None
+                )
+                count_of = counting(followed)
+            process.prune(unlisted(count_of, stamp, process, settlement.me))
+            if stamp.elsewhere:
+                mine = counts.count_of if counts.exhaustive else self.heard.count_of
+                is_settled = forgotten(mine, process, settlement.me, settlement.is_settled)
         self._follow_received(process, arrival, is_settled)
+        if not counts.exhaustive:
+            self.heard.note(fresh)
 
     def _absorb(self, context: CausalContext, other: CausalContext) -> None:
         context.absorb(other, self._settlement.is_settled, self._settlement.is_lost)
@@ -216,6 +231,13 @@ class Contexts:
 
         Another run of the same handler goes on in the context of the first.
         """
+        context = self._started(arrival, key)
+        # Last, since the process's clock counts what its context has followed.
+        exhaustive = self._settlement.inbound[arrival.origin].claims.exhaustive
+        self._counts.merge(arrival.copy.stamp.clock, exhaustive=exhaustive)
+        return context
+
+    def _started(self, arrival: Arrival, key: str | None) -> CausalContext:
         if arrival.context is not None:
             return arrival.context
         if self.scope is Scope.PROCESS:

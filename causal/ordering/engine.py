@@ -56,7 +56,7 @@ class Engine:
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound)
         self.counts = SendCounts(me, self.config.clock_entries_max, self.config.scope)
-        self.contexts = Contexts(self.settlement, self.config.scope, self.counts)
+        self.contexts = Contexts(self.settlement, self.config.scope, self.counts, self.hlc)
         self.context = self.contexts.process
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
@@ -201,6 +201,7 @@ class Engine:
             questions=questions,
             past=past,
             exhaustive=bool(copies) and self.counts.exhaustive,
+            heard=self.contexts.heard.fresh(peer, copies, self.config.heard_max),
         )
 
     def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
@@ -293,7 +294,7 @@ class Engine:
             link.start_at(frame.base)
             self.settlement.changes += 1
             self.delivery.look_again(origin, output)
-        link.exhaustive &= frame.exhaustive or not frame.copies
+        link.claims.note(frame)
         for copy in frame.copies:
             self.delivery.receive(link, copy, output)
         link.note_frame(frame.number, frame.past)  # not before its copies are in
@@ -356,9 +357,7 @@ class Engine:
         if arrival.ordering is Ordering.CAUSAL and not arrival.in_turn:
             raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for or 'its horizon'}")
         arrival.started = True
-        context = self.contexts.start(arrival, key)  # before its clock: what that counts, the context follows from here
-        self.counts.merge(arrival.copy.stamp.clock, exhaustive=self.settlement.inbound[arrival.origin].exhaustive)
-        return context
+        return self.contexts.start(arrival, key)
 
     def finish(self, arrival: Arrival, output: Output | None = None) -> Output:
         """The handler has returned, or the message is dropped (dead-lettered, perhaps while it waits).

@@ -129,6 +129,9 @@ class SenderFrame:
     exhaustive: bool = False
     """Whether these copies, and all before them, list whatever their clocks count, unless it is settled or carried by
     what they list (`silence.py`). Only with copies."""
+    heard: tuple[Dot, ...] = ()
+    """The sender has followed all messages of these origins up to these, before it made the stamps of these copies
+    (`heard.py`). Only with copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

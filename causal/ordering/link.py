@@ -11,6 +11,7 @@ from causal.clock.hybrid import TIMESTAMP_MAX
 from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, ReceiverFrame, StableNumber, Welcome
+from causal.ordering.heard import Claims
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy, Stamp, size_of
@@ -202,8 +203,7 @@ def _stamp_size(stamp: Stamp) -> int:
     size = 64 + 24 * len(stamp.after)
     if stamp.elsewhere:
         size += 24 * size_of(stamp.elsewhere)
-    clock = stamp.clock
-    return size if clock is None else size + 16 * len(clock)
+    return size + 16 * len(stamp.clock or ())
 
 
 class Received:
@@ -275,8 +275,7 @@ class InboundLink:
         """The one process that is let in as this incarnation."""
         self.scope = scope
         """The sender's: whether its dots stand for the earlier ones (process scope), or each for itself."""
-        self.exhaustive = True
-        """Whether what the sender's stamps do not list, and its clocks count, needs no listing (`silence.py`)."""
+        self.claims = Claims()
         self.connected = False
         self.based = False
         """Whether the starting point is known; before that no message is accepted."""

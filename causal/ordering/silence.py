@@ -29,14 +29,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from causal.ordering.context import CausalContext, IsSettled
-from causal.ordering.counts import SendCounts, SharedClock
+from causal.ordering.counts import SharedClock
 from causal.ordering.dot import NodeId
 from causal.ordering.stamp import NO_DOTS, Clock, Seqs, Stamp, without_seqs
 
+CountOf = Callable[[NodeId], int]
+"""Origin → up to which seq its messages have been followed; 0 where that is not known."""
 
-def unlisted(stamp: Stamp, context: CausalContext, me: NodeId) -> IsSettled:
-    """Whether an exhaustive stamp, which has a clock, says by its silence that this context may forget a dot."""
-    count_of, elsewhere, closed = _counting(stamp.clock or {}), stamp.elsewhere, context.closed
+
+def unlisted(count_of: CountOf, stamp: Stamp, context: CausalContext, me: NodeId) -> IsSettled:
+    """Whether a stamp says by its silence that this context may forget a dot. `count_of`: what its sender followed."""
+    elsewhere, closed = stamp.elsewhere, context.closed
 
     def is_unlisted(destination: str, origin: NodeId, seq: int) -> bool:
         if origin == me or destination == me.name or count_of(origin) < seq:
@@ -48,12 +51,12 @@ def unlisted(stamp: Stamp, context: CausalContext, me: NodeId) -> IsSettled:
     return is_unlisted
 
 
-def forgotten(counts: SendCounts, context: CausalContext, me: NodeId, is_settled: IsSettled) -> IsSettled:
-    """Whether this exhaustive process has forgotten a dot that a stamp tells it of, or may do so, as it `is_settled`.
+def forgotten(count_of: CountOf, context: CausalContext, me: NodeId, is_settled: IsSettled) -> IsSettled:
+    """Whether this process has forgotten a dot that a stamp tells it of, or may do so, as it `is_settled`.
 
-    `counts` is the process's clock before it follows the stamp, `context` its one context.
+    `count_of`: what its one context has followed before it follows the stamp.
     """
-    count_of, pending = counts.count_of, context.pending
+    pending = context.pending
 
     def is_forgotten(destination: str, origin: NodeId, seq: int) -> bool:
         if is_settled(destination, origin, seq):
@@ -65,8 +68,8 @@ def forgotten(counts: SendCounts, context: CausalContext, me: NodeId, is_settled
     return is_forgotten
 
 
-def _counting(clock: Clock) -> Callable[[NodeId], int]:
-    """Origin → how many of its messages the clock counts, 0 where it cannot tell."""
+def counting(clock: Clock) -> CountOf:
+    """What a clock counts, or another mapping."""
     if type(clock) is not SharedClock:
         return lambda origin: clock.get(origin, 0)
     sender, count, others = clock.sender, clock.count, clock.others

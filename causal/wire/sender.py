@@ -20,7 +20,7 @@ from causal.wire.intern import (
     checked_scope,
     origin_of,
 )
-from causal.wire.limits import PROTOCOL_VERSION, SUBJECTS_INTERNED_MAX, VersionError
+from causal.wire.limits import HEARD_MAX, PROTOCOL_VERSION, SUBJECTS_INTERNED_MAX, VersionError
 from causal.wire.rows import read_stable, write_stable
 from causal.wire.v1 import frames_pb2 as pb
 
@@ -61,6 +61,7 @@ class SenderEncoder:
         written.past = frame.past
         if frame.copies:
             written.exhaustive = frame.exhaustive
+            written.heard.extend(write_dots(frame.heard, origins))
             written.copies = write_copies(frame.copies, origins, self._destinations, self._subjects)
         if frame.stable:
             written.stable = write_stable(frame.stable, origins, self._destinations)
@@ -137,6 +138,7 @@ class SenderDecoder:
             questions=read_dots(frame.questions, origins, "questions") if frame.questions else (),
             past=frame.past,
             exhaustive=frame.exhaustive,
+            heard=read_dots(frame.heard, origins, "heard", most=HEARD_MAX) if frame.heard else (),
         )
 
 

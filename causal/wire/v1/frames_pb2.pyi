@@ -65,7 +65,7 @@ class Hello(_message.Message):
     def __init__(self, version: _Optional[int] = ..., sender: _Optional[_Union[Origin, _Mapping]] = ..., receiver: _Optional[str] = ..., process: _Optional[int] = ...) -> None: ...
 
 class SenderFrame(_message.Message):
-    __slots__ = ("number", "origins", "destinations", "subjects", "base", "copies", "stable", "questions", "past", "exhaustive")
+    __slots__ = ("number", "origins", "destinations", "subjects", "base", "copies", "stable", "questions", "past", "exhaustive", "heard")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ORIGINS_FIELD_NUMBER: _ClassVar[int]
     DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class SenderFrame(_message.Message):
     QUESTIONS_FIELD_NUMBER: _ClassVar[int]
     PAST_FIELD_NUMBER: _ClassVar[int]
     EXHAUSTIVE_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
     number: int
     origins: _containers.RepeatedCompositeFieldContainer[Origin]
     destinations: _containers.RepeatedCompositeFieldContainer[Name]
@@ -86,7 +87,8 @@ class SenderFrame(_message.Message):
     questions: _containers.RepeatedScalarFieldContainer[int]
     past: int
     exhaustive: bool
-    def __init__(self, number: _Optional[int] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., destinations: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., subjects: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., base: _Optional[_Union[Base, _Mapping]] = ..., copies: _Optional[bytes] = ..., stable: _Optional[bytes] = ..., questions: _Optional[_Iterable[int]] = ..., past: _Optional[int] = ..., exhaustive: bool = ...) -> None: ...
+    heard: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, number: _Optional[int] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., destinations: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., subjects: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., base: _Optional[_Union[Base, _Mapping]] = ..., copies: _Optional[bytes] = ..., stable: _Optional[bytes] = ..., questions: _Optional[_Iterable[int]] = ..., past: _Optional[int] = ..., exhaustive: bool = ..., heard: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Base(_message.Message):
     __slots__ = ("last", "unsettled")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from causal.clock.hybrid import TIMESTAMP_MAX
 from causal.ordering.contexts import Contexts
 from causal.ordering.counts import SendCounts
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.frames import SenderFrame
+from causal.ordering.heard import Claims, Heard
 from causal.ordering.holdback import Arrival
-from causal.ordering.stamp import Clock
+from causal.ordering.stamp import Clock, Copy
 from tests.simulation.mutants.registry import mutant
 
 
@@ -45,8 +48,46 @@ def counts_a_message_before_it_follows_it() -> Iterator[None]:
 
     def start(self: Contexts, arrival: Arrival, key: str | None) -> Any:
         link = self._settlement.inbound[arrival.origin]
-        self._counts.merge(arrival.copy.stamp.clock, exhaustive=link.exhaustive)
+        self._counts.merge(arrival.copy.stamp.clock, exhaustive=link.claims.exhaustive)
         return true(self, arrival, key)
 
     with patch.object(Contexts, "start", start):
+        yield
+
+
+@mutant
+def says_that_stamps_follow_what_came_after_them() -> Iterator[None]:
+    true = Heard.fresh
+
+    def fresh(self: Heard, peer: str, copies: Sequence[Copy], most: int) -> tuple[Dot, ...]:
+        later = [copy._replace(stamp=copy.stamp._replace(timestamp=TIMESTAMP_MAX)) for copy in copies]
+        return true(self, peer, later, most)
+
+    with patch.object(Heard, "fresh", fresh):
+        yield
+
+
+@mutant
+def believes_of_an_earlier_stamp_what_came_with_a_later_one() -> Iterator[None]:
+    true = Claims.followed
+
+    def followed(self: Claims, copy: Copy, sender: NodeId | None) -> Any:
+        later = copy._replace(stamp=copy.stamp._replace(timestamp=TIMESTAMP_MAX))
+        return true(self, later, sender)
+
+    with patch.object(Claims, "followed", followed):
+        yield
+
+
+@mutant
+def takes_messages_that_stand_each_for_itself_for_a_chain() -> Iterator[None]:
+    true = Claims.followed
+
+    def followed(self: Claims, copy: Copy, sender: NodeId | None) -> Any:
+        stamps = (copy.stamp.after, *copy.stamp.elsewhere.values())
+        highest = {origin: max(seqs) for dots in stamps for origin, seqs in dots.items() if isinstance(seqs, frozenset)}
+        counts, fresh = true(self, copy, sender)
+        return {**highest, **counts}, [*fresh, *highest.items()]
+
+    with patch.object(Claims, "followed", followed):
         yield
