@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.clock_growth.variants import VARIANTS
-from benchmarks.clock_growth.workload import DELAY_US, SLOW_LINKS
+from benchmarks.clock_growth.workload import DELAY_US, SLOW_HOPS, SLOW_LINKS
 
 SIZES = (3, 10, 30, 100, 300, 1000)
 RATES = (0.1, 0.3, 1.0)
@@ -20,7 +20,13 @@ MESSAGES_LEAST, MESSAGES_MOST = 4_000, 20_000
 
 GROWTH = ("process", "context", "bounded-64")
 _BEATS = ("", "-50", "-5")
-HEARTBEATS = tuple(f"{name}{beat}" for name in ("process", "bounded-64", "bounded-16") for beat in _BEATS)
+HEARTBEATS = (
+    *(f"{name}{beat}" for name in ("process", "bounded-64", "bounded-32", "bounded-16") for beat in _BEATS),
+    "process-100",
+    "process-20",
+)
+EVIDENCE = ("process", "process-bare", "process-clock")
+"""What stamps say of how far their senders have come: by their dots, by some counts or by a whole clock."""
 BOUNDS = ("process", "bounded-64", "bounded-16", "bounded-0")
 SCOPES = ("process", "context")
 
@@ -76,9 +82,33 @@ def cell(
     )
 
 
-def ours(services: int, variants: Sequence[str] = GROWTH, *, rate: float = 0.1, handler_ms: int = 0) -> Cell:
-    """A cell of the production graph without those of the literature."""
-    return cell(services, "graph", rate, handler_ms, variants=variants, algorithms=False)
+def ours(
+    services: int,
+    variants: Sequence[str] = GROWTH,
+    *,
+    workload: str = "graph",
+    rate: float = 0.1,
+    handler_ms: int = 0,
+    slow: str = SLOW_LINKS,
+    at_once: int = 0,
+) -> Cell:
+    """A cell without those of the literature."""
+    return cell(services, workload, rate, handler_ms, slow=slow, at_once=at_once, variants=variants, algorithms=False)
+
+
+def busy() -> list[Cell]:
+    """Handlers of 10 ms at 70 messages/s a service: any number at once and one at a time; with requests of which the
+    handlers send two messages to one service now and then, and with chains, where they never do."""
+    return [
+        ours(10, SCOPES, workload=workload, rate=0.07, handler_ms=10, at_once=at_once, slow=slow)
+        for workload, at_once, slow in (
+            ("graph", 0, SLOW_LINKS),
+            ("graph", 1, SLOW_LINKS),
+            ("chains", 0, SLOW_LINKS),
+            ("chains", 1, SLOW_LINKS),
+            ("uniform", 1, SLOW_HOPS),
+        )
+    ]
 
 
 def joined(cells: Iterable[Cell]) -> list[Cell]:
@@ -107,9 +137,11 @@ def whole() -> list[Cell]:
             *(ours(services, rate=rate, handler_ms=1) for rate in (slow, fast) for services in (10, 100)),
             *(ours(1000, ("context",), rate=rate, handler_ms=1) for rate in (slow, fast)),
             *(ours(services, handler_ms=10) for services in (10, 100)),
-            ours(10, SCOPES, rate=0.07, handler_ms=10),
+            *busy(),
             ours(100, HEARTBEATS),
-            ours(40, BOUNDS, rate=fast),
+            ours(100, EVIDENCE),
+            *(ours(40, BOUNDS, rate=fast, slow=slow) for slow in (SLOW_LINKS, SLOW_HOPS)),
+            ours(40, BOUNDS, workload="uniform", rate=fast, slow=SLOW_HOPS),
         )
     )
 

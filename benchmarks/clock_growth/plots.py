@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.clock_growth.cells import SIZES
 from benchmarks.clock_growth.frame_parts import PARTS
 from benchmarks.clock_growth.svg import Axis, bars, lines
+from benchmarks.clock_growth.workload import SLOW_LINKS
 
 Cells = Sequence[dict[str, Any]]
 
@@ -94,6 +95,7 @@ def heartbeats(cells: Cells, rate: float = 0.1) -> str | None:
 
 
 def _of(cells: Cells, rate: float, handler_ms: int) -> list[dict[str, Any]]:
-    return [
-        cell for cell in cells if (cell["workload"], cell["rate"], cell["handler_ms"]) == ("graph", rate, handler_ms)
-    ]
+    """Of the production graph with slow links."""
+    wanted = ("graph", rate, handler_ms, SLOW_LINKS, 0)
+    axes = ("workload", "rate", "handler_ms", "slow", "at_once")
+    return [cell for cell in cells if tuple(cell[axis] for axis in axes) == wanted]

@@ -209,9 +209,7 @@ class Contexts:
             if stamp.clock is not None and link.claims.exhaustive:
                 count_of, fresh = counting(stamp.clock), ((arrival.origin, arrival.copy.seq), *listed(stamp))
             else:
-                followed, fresh = link.claims.followed(
-                    arrival.copy, arrival.origin if link.scope is Scope.PROCESS else None
-                )
+                followed, fresh = link.claims.followed(arrival.copy, link.scope)
                 count_of = counting(followed)
             process.prune(unlisted(count_of, stamp, process, settlement.me))
             if stamp.elsewhere:

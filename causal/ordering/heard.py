@@ -23,6 +23,7 @@ from itertools import islice
 from causal.clock import HybridClock
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import SenderFrame
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy, Stamp
 
 HEARD_MAX = 4096
@@ -88,7 +89,8 @@ class Heard:
 class Claims:
     """What stamps and frames of one link have said of how far its sender has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, sender: NodeId) -> None:
+        self._sender = sender
         self.exhaustive = True
         """Whether its clocks count nothing that its stamps do not account for. Once they do, they always may."""
         self._counts: Counts = {}
@@ -104,20 +106,21 @@ class Claims:
             if frame.heard:
                 self._unused.append((min([copy.stamp.timestamp for copy in frame.copies]), frame.heard))
 
-    def followed(self, copy: Copy, sender: NodeId | None) -> tuple[Mapping[NodeId, int], list[tuple[NodeId, int]]]:
-        """Whoever follows this copy has followed so much: all of it that is known, and what is new on this link.
+    def followed(self, copy: Copy, scope: Scope) -> tuple[Mapping[NodeId, int], list[tuple[NodeId, int]]]:
+        """Whoever follows this copy has followed so much: all of it that is known, and what this copy adds.
 
-        `sender`: of the link, if its messages are chained.
+        `scope` is that of the sender. In context scope each stamp is of another context and speaks for itself alone.
         """
-        stamp = copy.stamp
-        fresh = list(listed(stamp))
-        if sender is not None:
-            fresh.append((sender, copy.seq))
-        while self._unused and self._unused[0][0] <= stamp.timestamp:
-            fresh += [(dot.origin, dot.seq) for dot in self._unused.popleft()[1]]
-        if stamp.timestamp < self._since:
+        fresh = list(listed(copy.stamp))
+        if scope is Scope.CONTEXT:
             return _raise({}, fresh), fresh
-        self._since = stamp.timestamp
+        fresh.append((self._sender, copy.seq))
+        timestamp = copy.stamp.timestamp
+        while self._unused and self._unused[0][0] <= timestamp:
+            fresh += [(dot.origin, dot.seq) for dot in self._unused.popleft()[1]]
+        if timestamp < self._since:
+            return _raise({}, fresh), fresh
+        self._since = timestamp
         return _raise(self._counts, fresh), fresh
 
 

@@ -275,7 +275,7 @@ class InboundLink:
         """The one process that is let in as this incarnation."""
         self.scope = scope
         """The sender's: whether its dots stand for the earlier ones (process scope), or each for itself."""
-        self.claims = Claims()
+        self.claims = Claims(origin)
         self.connected = False
         self.based = False
         """Whether the starting point is known; before that no message is accepted."""

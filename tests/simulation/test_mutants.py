@@ -31,6 +31,7 @@ WHERE: dict[str, dict[str, Any]] = {
     "says_that_stamps_follow_what_came_after_them": WITHOUT_CLOCKS,
     "stays_exhaustive_whatever_it_handles": {"context_scope": 0.5, "messages": 36, "nodes": 5, "chain": 0.7},
     "takes_a_clock_entry_for_any_incarnation": {"dependencies_max": 0, "crashes": 3},
+    "takes_the_contexts_of_a_sender_for_one": {**WITHOUT_CLOCKS, "context_scope": 0.5, "tokens": 0.1},
     "takes_messages_that_stand_each_for_itself_for_a_chain": {**WITHOUT_CLOCKS, "context_scope": 0.5},
     "takes_every_sender_for_exhaustive": {"context_scope": 0.5, "messages": 36, "nodes": 5, "chain": 0.7},
 }

@@ -10,11 +10,12 @@ from unittest.mock import patch
 from causal.clock.hybrid import TIMESTAMP_MAX
 from causal.ordering.contexts import Contexts
 from causal.ordering.counts import SendCounts
-from causal.ordering.dot import Dot, NodeId
+from causal.ordering.dot import Dot
 from causal.ordering.engine import Engine
 from causal.ordering.frames import SenderFrame
 from causal.ordering.heard import Claims, Heard
 from causal.ordering.holdback import Arrival
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Clock, Copy
 from tests.simulation.mutants.registry import mutant
 
@@ -71,9 +72,9 @@ def says_that_stamps_follow_what_came_after_them() -> Iterator[None]:
 def believes_of_an_earlier_stamp_what_came_with_a_later_one() -> Iterator[None]:
     true = Claims.followed
 
-    def followed(self: Claims, copy: Copy, sender: NodeId | None) -> Any:
+    def followed(self: Claims, copy: Copy, scope: Scope) -> Any:
         later = copy._replace(stamp=copy.stamp._replace(timestamp=TIMESTAMP_MAX))
-        return true(self, later, sender)
+        return true(self, later, scope)
 
     with patch.object(Claims, "followed", followed):
         yield
@@ -83,11 +84,25 @@ def believes_of_an_earlier_stamp_what_came_with_a_later_one() -> Iterator[None]:
 def takes_messages_that_stand_each_for_itself_for_a_chain() -> Iterator[None]:
     true = Claims.followed
 
-    def followed(self: Claims, copy: Copy, sender: NodeId | None) -> Any:
+    def followed(self: Claims, copy: Copy, scope: Scope) -> Any:
         stamps = (copy.stamp.after, *copy.stamp.elsewhere.values())
         highest = {origin: max(seqs) for dots in stamps for origin, seqs in dots.items() if isinstance(seqs, frozenset)}
-        counts, fresh = true(self, copy, sender)
+        counts, fresh = true(self, copy, scope)
         return {**highest, **counts}, [*fresh, *highest.items()]
+
+    with patch.object(Claims, "followed", followed):
+        yield
+
+
+@mutant
+def takes_the_contexts_of_a_sender_for_one() -> Iterator[None]:
+    true = Claims.followed
+
+    def followed(self: Claims, copy: Copy, scope: Scope) -> Any:
+        counts, fresh = true(self, copy, scope)
+        known = self.__dict__.setdefault("of_all", {})
+        known.update({origin: max(seq, known.get(origin, 0)) for origin, seq in counts.items()})
+        return known, fresh
 
     with patch.object(Claims, "followed", followed):
         yield
