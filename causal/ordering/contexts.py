@@ -201,23 +201,30 @@ class Contexts:
 
     def _follow_in_process(self, arrival: Arrival) -> None:
         """`_follow_received` by the process's one context, to which the stamp's silence says something as well."""
-        process, settlement, stamp, counts = self.process, self._settlement, arrival.copy.stamp, self._counts
-        link = settlement.inbound[arrival.origin]
+        process, settlement, counts, me = self.process, self._settlement, self._counts, self._settlement.me
         is_settled: IsSettled | None = None
         fresh: Sequence[tuple[NodeId, int]] = ()
-        if arrival.origin != settlement.me and (process.pending or not counts.exhaustive):
-            if stamp.clock is not None and link.claims.exhaustive:
-                count_of, fresh = counting(stamp.clock), ((arrival.origin, arrival.copy.seq), *listed(stamp))
-            else:
-                followed, fresh = link.claims.followed(arrival.copy, link.scope)
-                count_of = counting(followed)
-            process.prune(unlisted(count_of, stamp, process, settlement.me))
-            if stamp.elsewhere:
+        if arrival.origin != me:
+            elsewhere = len(process.pending) > (me.name in process.pending)
+            if elsewhere or not counts.exhaustive:
+                fresh = self._forget_unlisted(arrival)
+            if arrival.copy.stamp.elsewhere:
                 mine = counts.count_of if counts.exhaustive else self.heard.count_of
-                is_settled = forgotten(mine, process, settlement.me, settlement.is_settled)
+                is_settled = forgotten(mine, process, me, settlement.is_settled)
         self._follow_received(process, arrival, is_settled)
-        if not counts.exhaustive:
+        if fresh and not counts.exhaustive:
             self.heard.note(fresh)
+
+    def _forget_unlisted(self, arrival: Arrival) -> Sequence[tuple[NodeId, int]]:
+        """Forget what the stamp says by its silence; returns what it says of how far its sender has come."""
+        stamp, link = arrival.copy.stamp, self._settlement.inbound[arrival.origin]
+        if stamp.clock is not None and link.claims.exhaustive:
+            count_of, fresh = counting(stamp.clock), [(arrival.origin, arrival.copy.seq), *listed(stamp)]
+        else:
+            followed, fresh = link.claims.followed(arrival.copy, link.scope)
+            count_of = counting(followed)
+        self.process.prune(unlisted(count_of, stamp, self.process, self._settlement.me))
+        return fresh
 
     def _absorb(self, context: CausalContext, other: CausalContext) -> None:
         context.absorb(other, self._settlement.is_settled, self._settlement.is_lost)
