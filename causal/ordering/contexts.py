@@ -17,7 +17,6 @@ from itertools import chain
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from causal.clock import HybridClock
 from causal.errors import UnknownDotError
 from causal.ordering.context import CausalContext, IsSettled
 from causal.ordering.counts import SendCounts
@@ -58,11 +57,10 @@ class Contexts:
     Invariant: contexts that are remembered are never changed but by pruning, since keys and messages share them.
     """
 
-    def __init__(self, settlement: Settlement, scope: Scope, counts: SendCounts, hlc: HybridClock) -> None:
+    def __init__(self, settlement: Settlement, scope: Scope, counts: SendCounts, heard: Heard) -> None:
         self.scope = scope
         self._counts = counts
-        self.heard = Heard(settlement.me, hlc)
-        """What the process's context has followed, where its clock does not say so; in context scope nothing."""
+        self._heard = heard
         self.process = CausalContext()
         """The one context of process scope; in context scope it stays empty."""
         self._settlement = settlement
@@ -209,11 +207,11 @@ class Contexts:
             if elsewhere or not counts.exhaustive:
                 fresh = self._forget_unlisted(arrival)
             if arrival.copy.stamp.elsewhere:
-                mine = counts.count_of if counts.exhaustive else self.heard.count_of
+                mine = counts.count_of if counts.exhaustive else self._heard.count_of
                 is_settled = forgotten(mine, process, me, settlement.is_settled)
         self._follow_received(process, arrival, is_settled)
         if fresh and not counts.exhaustive:
-            self.heard.note(fresh)
+            self._heard.note(fresh)
 
     def _forget_unlisted(self, arrival: Arrival) -> Sequence[tuple[NodeId, int]]:
         """Forget what the stamp says by its silence; returns what it says of how far its sender has come."""

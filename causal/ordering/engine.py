@@ -17,6 +17,7 @@ from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
 from causal.ordering.greeting import refusal_of, validate_welcome
+from causal.ordering.heard import Heard
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
@@ -55,8 +56,9 @@ class Engine:
         self.last_seq = 0
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound)
+        self.heard = Heard(me, self.hlc)
         self.counts = SendCounts(me, self.config.clock_entries_max, self.config.scope)
-        self.contexts = Contexts(self.settlement, self.config.scope, self.counts, self.hlc)
+        self.contexts = Contexts(self.settlement, self.config.scope, self.counts, self.heard)
         self.context = self.contexts.process
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
@@ -184,8 +186,7 @@ class Engine:
         if not (heartbeat or asked or link.needs_base or link.questions or link.has_credit()):
             return None
         link.frames_sent += 1
-        base = link.base() if link.needs_base else None
-        link.needs_base = False
+        base, link.needs_base = link.base() if link.needs_base else None, False
         copies = link.take(self.config.frame_messages, self.config.frame_bytes)
         self.stability.told(link, copies)
         questions = tuple(sorted(link.questions))
@@ -201,7 +202,7 @@ class Engine:
             questions=questions,
             past=past,
             exhaustive=bool(copies) and self.counts.exhaustive,
-            heard=self.contexts.heard.fresh(peer, copies, self.config.heard_max),
+            heard=self.heard.fresh(peer, copies, self.config.heard_max),
         )
 
     def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
