@@ -1,24 +1,25 @@
 """What a stamp implies by not listing it: the rule that keeps contexts small in process scope.
 
 A stamp lists all that its sender follows, but for what the sender knows to be settled or to be carried by what it
-lists. So a message that the stamp's vector clock counts and that the stamp does not list needs no listing, for whoever
-reads it: at its destination it is settled, or comes before something that is listed for there, or lies under the
-stamp's horizon. No report has to say so, nobody has to be owed one, and it costs no bytes: whatever one node knows of
+lists. So a message that the sender has followed and that the stamp does not list needs no listing, for whoever reads
+it: at its destination it is settled, or comes before something that is listed for there, or lies under the stamp's
+horizon. No report has to say so, nobody has to be owed one, and it costs no bytes: whatever one node knows of
 settlements travels with every message, along any way. (Stable numbers take the ways that the dots took, and one that
 waits for a slow destination says nothing of the others.) Of two contexts that meet, each forgets what the other one
 has counted and does not list. What is left are the latest messages of both: the merge of Kshemkalyani and Singhal
 (1998), with clocks in the place of their entries without destinations.
 
 *Why it is exact.* Of the messages to one destination which either context follows, take those that are not settled
-there, nor under a horizon, and that nothing of the kind follows: a context lists each of them that its clock counts,
+there, nor under a horizon, and that nothing of the kind follows: a context lists each of them that it follows,
 since nothing else could stand for it. So none of them is forgotten for the other's silence; and each other message
 comes before one of them.
 
-*When it holds.* The sender's clock must not count more than its context has followed: then its stamps are
-*exhaustive*. They are in process scope, as long as all that the process has handled was exhaustive, too. In context
-scope a clock is of the whole process and a stamp of one context, and a token's clock may be of such a process. So a
-process which handles a message of a sender that is not exhaustive, or observes a token, is not exhaustive from then
-on, and says so on its frames. Nor does a clock help that was left out for size.
+*How far a sender has come*, by origin, says its vector clock, if the clock counts no more than its context has
+followed: then its stamps are *exhaustive*. They are in process scope, as long as all that the process has handled was
+exhaustive, too. In context scope a clock is of the whole process and a stamp of one context, and a token's clock may
+be of such a process. So a process which handles a message of a sender that is not exhaustive, or observes a token, is
+not exhaustive from then on, and says so on its frames. Where the clock does not say it, or was left out for size, the
+dots that a stamp lists say less of it, and a few counts some more (`heard.py`).
 
 Left alone are a node's own dots (their acknowledgement is here a moment later, and resends depend on it), what is
 addressed to the reader (it knows best), and closed dots (no horizon may ever stand in for them).
