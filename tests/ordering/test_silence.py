@@ -235,11 +235,11 @@ class Knowledge:
 @quick
 @given(st.integers(0, 10**6))
 def test_contexts_list_the_latest_messages_that_may_be_unsettled_and_no_others(seed: int) -> None:
-    random, names = Random(seed), ("S1", "S2", "S3", "S4", "S5")
+    random, names = Random(seed), ("S1", "S2", "S3", "S4")
     net = Net(*names)
     knowledge = Knowledge(net)
     running: list[Dot] = []
-    for _ in range(80):
+    for _ in range(50):
         sender, receiver = random.sample(names, 2)
         deed = random.random()
         ready = [dot for station in net for dot in station.ready]
