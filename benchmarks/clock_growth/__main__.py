@@ -16,7 +16,7 @@ from benchmarks.clock_growth import benchmark, cells
 from benchmarks.clock_growth.cells import Cell
 from benchmarks.clock_growth.plots import draw
 from benchmarks.clock_growth.variants import VARIANTS
-from benchmarks.clock_growth.workload import WORKLOADS
+from benchmarks.clock_growth.workload import SLOW_HOPS, SLOW_LINKS, WORKLOADS
 from benchmarks.command import UNUSABLE, add_common, conclude
 from benchmarks.figures import BenchmarkError
 from benchmarks.machine import describe
@@ -56,6 +56,7 @@ def _parser() -> ArgumentParser:
         "--rates", metavar="R,…", type=_listed(float), help="messages per one-way delay and service (0.1,1)"
     )
     axes.add_argument("--handlers", metavar="MS,…", type=_listed(int), help="ms that a handler takes (0)")
+    axes.add_argument("--slow", metavar="WHAT", type=_listed(str), help=f"{SLOW_LINKS}, {SLOW_HOPS} ({SLOW_LINKS})")
     parser.add_argument("--messages", type=int, help="messages of each cell (by default as many as it needs)")
     parser.add_argument("--seed", type=int, default=benchmark.SEED, help="of plans and delays (%(default)s)")
     parser.add_argument("--output", type=Path, help="write the JSON into this file, too")
@@ -76,12 +77,16 @@ def _cells(parser: ArgumentParser, given: Namespace) -> list[Cell]:
     """The cells that are asked for; ends the program for a name that is not known."""
     if unknown := set(given.workloads or ()) - set(WORKLOADS):
         parser.error(f"--workloads: {', '.join(unknown)} is not one of {', '.join(WORKLOADS)}")
-    if any(axis is not None for axis in (given.services, given.workloads, given.rates, given.handlers)):
+    if unknown := set(given.slow or ()) - {SLOW_LINKS, SLOW_HOPS}:
+        parser.error(f"--slow: {', '.join(unknown)} is not one of {SLOW_LINKS}, {SLOW_HOPS}")
+    axes = (given.services, given.workloads, given.rates, given.handlers, given.slow)
+    if any(axis is not None for axis in axes):
         found = cells.chosen(
             given.services or (10, 100),
             given.workloads or ("graph",),
             given.rates or (0.1, 1.0),
             given.handlers or (0,),
+            given.slow or (SLOW_LINKS,),
         )
         if least := [cell for cell in found if cell.services < 2 or cell.rate <= 0 or cell.handler_ms < 0]:
             parser.error(f"no such cell: {benchmark.title(least[0])}")

@@ -13,7 +13,7 @@ from benchmarks.clock_growth.judging import judged
 from benchmarks.clock_growth.replay import Replay
 from benchmarks.clock_growth.run import Run
 from benchmarks.clock_growth.variants import PROCESS, VARIANTS, Variant
-from benchmarks.clock_growth.workload import DELAY_US, WORKLOADS, Plan, plan
+from benchmarks.clock_growth.workload import DELAY_US, SLOW_HOPS, WORKLOADS, Plan, plan
 from benchmarks.clock_growth.world import World
 from benchmarks.command import Say
 from benchmarks.figures import BenchmarkError
@@ -44,13 +44,15 @@ def _say(say: Say, where: str, what: str) -> None:
 
 
 def title(cell: Cell) -> str:
+    hops = ", slow hops" if cell.slow == SLOW_HOPS else ""
+    at_once = f", {cell.at_once} at once" if cell.at_once else ""
     what = f"{cell.services} services, {WORKLOADS[cell.workload].title}"
-    return f"{what}, rate {cell.rate:g}, handlers of {cell.handler_ms} ms"
+    return f"{what}, rate {cell.rate:g}, handlers of {cell.handler_ms} ms{at_once}{hops}"
 
 
 def _run_cell(cell: Cell, seed: int, say: Say, advance: Advance) -> dict[str, Any]:
     say("plan")
-    planned = plan(cell.workload, cell.services, cell.rate, cell.messages, seed)
+    planned = plan(cell.workload, cell.services, cell.rate, cell.messages, seed, cell.slow)
     results: dict[str, dict[str, Any]] = {}
     for name, heading, done in _runs(cell, planned, say, advance):
         if done.violations:
@@ -61,6 +63,8 @@ def _run_cell(cell: Cell, seed: int, say: Say, advance: Advance) -> dict[str, An
         "workload": cell.workload,
         "rate": cell.rate,
         "handler_ms": cell.handler_ms,
+        "slow": cell.slow,
+        "at_once": cell.at_once,
         "messages": planned.messages,
         "virtual_ms": planned.requests[-1].at_us / 1000,
         "links": len(planned.links),
@@ -96,5 +100,5 @@ def _runs(cell: Cell, planned: Plan, say: Say, advance: Advance) -> Iterator[tup
 def _carried_out(
     cell: Cell, planned: Plan, variant: Variant, history: History | None, advance: Advance
 ) -> tuple[Run, list[NodeId]]:
-    world = World(planned, variant, 1000 * cell.handler_ms, history=history, advance=advance)
+    world = World(planned, variant, 1000 * cell.handler_ms, at_once=cell.at_once, history=history, advance=advance)
     return world.carry_out(), [service.me for service in world.services]

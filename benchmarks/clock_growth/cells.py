@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.clock_growth.variants import VARIANTS
-from benchmarks.clock_growth.workload import DELAY_US
+from benchmarks.clock_growth.workload import DELAY_US, SLOW_HOPS, SLOW_LINKS
 
 SIZES = (3, 10, 30, 100, 300, 1000)
 RATES = (0.1, 0.3, 1.0)
@@ -20,7 +20,13 @@ MESSAGES_LEAST, MESSAGES_MOST = 4_000, 20_000
 
 GROWTH = ("process", "context", "bounded-64")
 _BEATS = ("", "-50", "-5")
-HEARTBEATS = tuple(f"{name}{beat}" for name in ("process", "bounded-64", "bounded-16") for beat in _BEATS)
+HEARTBEATS = (
+    *(f"{name}{beat}" for name in ("process", "bounded-64", "bounded-32", "bounded-16") for beat in _BEATS),
+    "process-100",
+    "process-20",
+)
+EVIDENCE = ("process", "process-bare", "process-clock")
+"""What stamps say of how far their senders have come: by their dots, by some counts or by a whole clock."""
 BOUNDS = ("process", "bounded-64", "bounded-16", "bounded-0")
 SCOPES = ("process", "context")
 
@@ -34,6 +40,10 @@ class Cell:
     rate: float = 0.1
     """Messages per one-way delay and service."""
     handler_ms: int = 0
+    slow: str = SLOW_LINKS
+    """What is slow in the network."""
+    at_once: int = 0
+    """Handlers of a service that run at the same time; 0: as many as may start."""
     messages: int
     variants: tuple[str, ...] = GROWTH
     algorithms: bool = True
@@ -51,6 +61,8 @@ def cell(
     rate: float = 0.1,
     handler_ms: int = 0,
     *,
+    slow: str = SLOW_LINKS,
+    at_once: int = 0,
     messages: int | None = None,
     variants: Sequence[str] = GROWTH,
     algorithms: bool = True,
@@ -62,22 +74,48 @@ def cell(
         workload=workload,
         rate=rate,
         handler_ms=handler_ms,
+        slow=slow,
+        at_once=at_once,
         messages=messages or min(MESSAGES_MOST, max(MESSAGES_LEAST, covering)),
         variants=tuple(name for name in variants if name in VARIANTS),
         algorithms=algorithms,
     )
 
 
-def ours(services: int, variants: Sequence[str] = GROWTH, *, rate: float = 0.1, handler_ms: int = 0) -> Cell:
-    """A cell of the production graph without those of the literature."""
-    return cell(services, "graph", rate, handler_ms, variants=variants, algorithms=False)
+def ours(
+    services: int,
+    variants: Sequence[str] = GROWTH,
+    *,
+    workload: str = "graph",
+    rate: float = 0.1,
+    handler_ms: int = 0,
+    slow: str = SLOW_LINKS,
+    at_once: int = 0,
+) -> Cell:
+    """A cell without those of the literature."""
+    return cell(services, workload, rate, handler_ms, slow=slow, at_once=at_once, variants=variants, algorithms=False)
+
+
+def busy() -> list[Cell]:
+    """Handlers of 10 ms at 70 messages/s a service: any number at once and one at a time; with requests of which the
+    handlers send two messages to one service now and then, and with chains, where they never do."""
+    return [
+        ours(10, SCOPES, workload=workload, rate=0.07, handler_ms=10, at_once=at_once, slow=slow)
+        for workload, at_once, slow in (
+            ("graph", 0, SLOW_LINKS),
+            ("graph", 1, SLOW_LINKS),
+            ("chains", 0, SLOW_LINKS),
+            ("chains", 1, SLOW_LINKS),
+            ("uniform", 1, SLOW_HOPS),
+        )
+    ]
 
 
 def joined(cells: Iterable[Cell]) -> list[Cell]:
     """Cells that differ only in what is compared, as one."""
-    found: dict[tuple[int, str, float, int], Cell] = {}
+    found: dict[tuple[object, ...], Cell] = {}
     for each in cells:
-        key = (each.services, each.workload, each.rate, each.handler_ms)
+        key = (each.services, each.workload, each.rate, each.handler_ms, each.slow, each.at_once)
         known = found.get(key, each)
         found[key] = replace(
             known,
@@ -99,9 +137,11 @@ def whole() -> list[Cell]:
             *(ours(services, rate=rate, handler_ms=1) for rate in (slow, fast) for services in (10, 100)),
             *(ours(1000, ("context",), rate=rate, handler_ms=1) for rate in (slow, fast)),
             *(ours(services, handler_ms=10) for services in (10, 100)),
-            ours(10, SCOPES, rate=0.07, handler_ms=10),
+            *busy(),
             ours(100, HEARTBEATS),
-            ours(40, BOUNDS, rate=fast),
+            ours(100, EVIDENCE),
+            *(ours(40, BOUNDS, rate=fast, slow=slow) for slow in (SLOW_LINKS, SLOW_HOPS)),
+            ours(40, BOUNDS, workload="uniform", rate=fast, slow=SLOW_HOPS),
         )
     )
 
@@ -118,15 +158,20 @@ def quick() -> list[Cell]:
 
 
 def chosen(
-    services: Sequence[int], workloads: Sequence[str], rates: Sequence[float], handlers_ms: Sequence[int]
+    services: Sequence[int],
+    workloads: Sequence[str],
+    rates: Sequence[float],
+    handlers_ms: Sequence[int],
+    slow: Sequence[str] = (SLOW_LINKS,),
 ) -> list[Cell]:
     """Each combination, with all variants but those that only differ in heartbeats."""
     names = tuple(name for name, variant in VARIANTS.items() if not variant.heartbeat_ms)
     return [
-        cell(count, workload, rate, handler_ms, variants=names)
+        cell(count, workload, rate, handler_ms, slow=what, variants=names)
         for workload in workloads
         for rate in rates
         for handler_ms in handlers_ms
+        for what in slow
         for count in services
     ]
 

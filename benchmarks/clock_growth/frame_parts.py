@@ -46,6 +46,8 @@ FIELDS = {
     "stable": REPORTS,
     "questions": REPORTS,
     "past": REPORTS,
+    "exhaustive": REPORTS,
+    "heard": CLOCK,
 }
 """The fields of a frame beside its columns."""
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.clock_growth.workload import SLOW_LINKS
 from benchmarks.figures import Spread, Target
 
 CELL = dict[str, Any]
@@ -20,12 +21,12 @@ FLAT = 1.5
 
 def judged(cells: Sequence[CELL]) -> Iterator[dict[str, Any]]:
     """Each target beside its figure."""
-    graph = [cell for cell in cells if cell["workload"] == "graph"]
+    graph = [cell for cell in cells if (cell["workload"], cell["slow"], cell["at_once"]) == ("graph", SLOW_LINKS, 0)]
     yield from _context(graph)
     yield from _process(graph)
     yield from _growth([cell for cell in graph if not cell["handler_ms"]])
-    yield from _bounded(graph)
-    yield from _scopes(graph)
+    yield from _bounded(cells)
+    yield from _scopes(cells)
     yield from _needless(cells)
 
 
@@ -38,7 +39,15 @@ def _mean(cell: CELL, name: str, part: str = "ordering", figure: str = "mean") -
 
 
 def _where(cell: CELL) -> str:
-    return f"{cell['services']} services, rate {cell['rate']:g}, {cell['handler_ms']} ms"
+    """The place of a cell; what is usual is not said."""
+    parts = [f"{cell['services']} services", f"rate {cell['rate']:g}", f"{cell['handler_ms']} ms"]
+    if cell["workload"] != "graph":
+        parts.insert(1, cell["workload"])
+    if cell["at_once"]:
+        parts.append(f"{cell['at_once']} at once")
+    if cell["slow"] != SLOW_LINKS:
+        parts.append(f"slow {cell['slow']}")
+    return ", ".join(parts)
 
 
 def _context(graph: Sequence[CELL]) -> Iterator[dict[str, Any]]:
@@ -74,7 +83,7 @@ def _process(graph: Sequence[CELL]) -> Iterator[dict[str, Any]]:
         affordable = [
             _mean(cell, name)
             for name, result in results.items()
-            if name.startswith(("process", "bounded")) and result["controls"] <= 1
+            if name.startswith(("process", "bounded")) and name != "process-clock" and result["controls"] <= 1
         ]
         if affordable:
             name = f"process scope, ordering bytes, the best with ≤ 1 control message: {_where(cell)}"
@@ -96,8 +105,8 @@ def _growth(graph: Sequence[CELL]) -> Iterator[dict[str, Any]]:
         yield _judge(target, grown)
 
 
-def _bounded(graph: Sequence[CELL]) -> Iterator[dict[str, Any]]:
-    for cell in graph:
+def _bounded(cells: Sequence[CELL]) -> Iterator[dict[str, Any]]:
+    for cell in cells:
         results = cell["results"]
         for name, result in results.items():
             kind, _, rest = name.partition("-")
@@ -112,8 +121,9 @@ def _bounded(graph: Sequence[CELL]) -> Iterator[dict[str, Any]]:
                 yield _judge(Target(name=f"{name}, mean wait beyond exact, ms: {_where(cell)}", at_most=1.0), more)
 
 
-def _scopes(graph: Sequence[CELL]) -> Iterator[dict[str, Any]]:
-    for cell in graph:
+def _scopes(cells: Sequence[CELL]) -> Iterator[dict[str, Any]]:
+    """Where handlers keep services busy. (What context scope holds are messages of one handler to one service.)"""
+    for cell in cells:
         results = cell["results"]
         if (cell["services"], cell["rate"], cell["handler_ms"]) != (10, 0.07, 10):
             continue

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.clock_growth.cells import SIZES
 from benchmarks.clock_growth.frame_parts import PARTS
 from benchmarks.clock_growth.svg import Axis, bars, lines
+from benchmarks.clock_growth.workload import SLOW_LINKS
 
 Cells = Sequence[dict[str, Any]]
 
@@ -81,19 +82,31 @@ def heartbeats(cells: Cells, rate: float = 0.1) -> str | None:
     for cell in _of(cells, rate, 0):
         if cell["services"] == PLOTTED_AT:
             for name, result in cell["results"].items():
-                if name.startswith(("process", "bounded")):
-                    series.setdefault(result["title"].partition(",")[0].replace("process scope", "process"), []).append(
-                        (result["controls"], result["bytes"]["ordering"]["mean"])
-                    )
+                if (title := _BEATEN.get(name.partition("-")[0] + _bound_of(name))) is not None:
+                    point = (result["controls"], result["bytes"]["ordering"]["mean"])
+                    series.setdefault(title, []).append(point)
     series = {title: sorted(points) for title, points in series.items() if len(points) > 1}
     if not series:
         return None
-    x = Axis(title="control messages a message (none, heartbeats of 50 ms, of 5 ms)", ticks=(0, 5, 10, 15, 20, 25, 30))
-    y = Axis(title="ordering bytes a message", ticks=(0, 50, 100, 150, 200, 250, 300, 350))
+    x = Axis(title="control messages a message: heartbeats of any length, questions", ticks=(0, 5, 10, 15, 20, 25))
+    y = Axis(title="ordering bytes a message", ticks=(0, 25, 50, 75, 100, 125, 150))
     return lines(f"Process scope: stamps or heartbeats, {PLOTTED_AT} services, rate {rate:g}", x, y, series)
 
 
+_BEATEN = {"process": "no bound", "bounded64": "bound of 64", "bounded32": "bound of 32", "bounded16": "bound of 16"}
+"""Series of the heartbeats, and their names."""
+
+
+def _bound_of(name: str) -> str:
+    """Of a variant with a bound, that; "" for one without; "?" for one that differs in something else."""
+    kind, *rest = name.split("-")
+    if kind == "bounded":
+        return rest[0]
+    return "" if all(part.isdigit() for part in rest) else "?"
+
+
 def _of(cells: Cells, rate: float, handler_ms: int) -> list[dict[str, Any]]:
-    return [
-        cell for cell in cells if (cell["workload"], cell["rate"], cell["handler_ms"]) == ("graph", rate, handler_ms)
-    ]
+    """Of the production graph with slow links."""
+    wanted = ("graph", rate, handler_ms, SLOW_LINKS, 0)
+    axes = ("workload", "rate", "handler_ms", "slow", "at_once")
+    return [cell for cell in cells if tuple(cell[axis] for axis in axes) == wanted]

@@ -13,13 +13,15 @@ UNBOUNDED = 2**30
 """Larger than anything a run lists or queues: exact mode must show how large stamps get, not wait for room."""
 
 
-def settings(*, bound: int = UNBOUNDED, scope: Scope = Scope.PROCESS) -> EngineConfig:
+def settings(*, bound: int = UNBOUNDED, scope: Scope = Scope.PROCESS, clock: int = 64, heard: int = 8) -> EngineConfig:
     """The engine's own defaults, with nothing that could stop a sender. All links are known from the start."""
     return EngineConfig(
         dots_max=UNBOUNDED,
         outbox_messages=UNBOUNDED,
         window_messages=UNBOUNDED,
         dependencies_max=bound,
+        clock_entries_max=clock,
+        heard_max=heard,
         links_known_after_ms=0,
         scope=scope,
     )
@@ -48,13 +50,19 @@ VARIANTS = {
     variant.name: variant
     for variant in (
         PROCESS,
+        Variant(name="process-100", title="process, beats of 100 ms", heartbeat_ms=100),
         Variant(name="process-50", title="process, beats of 50 ms", heartbeat_ms=50),
+        Variant(name="process-20", title="process, beats of 20 ms", heartbeat_ms=20),
         Variant(name="process-5", title="process, beats of 5 ms", heartbeat_ms=5),
+        Variant(name="process-bare", title="process, no counts added", config=settings(heard=0)),
+        Variant(name="process-clock", title="process, whole clock", config=settings(clock=UNBOUNDED)),
         Variant(name="bounded-64", title="process, bound of 64", config=settings(bound=64)),
+        Variant(name="bounded-32", title="process, bound of 32", config=settings(bound=32)),
         Variant(name="bounded-16", title="process, bound of 16", config=settings(bound=16)),
         Variant(name="bounded-0", title="process, bound of 0", config=settings(bound=0)),
         Variant(name="bounded-64-50", title="bound of 64, beats of 50 ms", config=settings(bound=64), heartbeat_ms=50),
         Variant(name="bounded-64-5", title="bound of 64, beats of 5 ms", config=settings(bound=64), heartbeat_ms=5),
+        Variant(name="bounded-32-50", title="bound of 32, beats of 50 ms", config=settings(bound=32), heartbeat_ms=50),
         Variant(name="bounded-16-50", title="bound of 16, beats of 50 ms", config=settings(bound=16), heartbeat_ms=50),
         Variant(name="bounded-16-5", title="bound of 16, beats of 5 ms", config=settings(bound=16), heartbeat_ms=5),
         Variant(name="context", title="context scope", config=settings(scope=Scope.CONTEXT)),

@@ -25,6 +25,23 @@ COPIES = (2, 8)
 """Destinations of a multicast, if there are so many services."""
 FOLLOWING = ((0, 0.55), (1, 0.30), (2, 0.15))
 """How many messages a handled message causes, with the probabilities: 0.6 in the mean."""
+CHAIN = 0.6
+"""The probability that a handled message causes one, where none causes two. (Of two that go to the same service, the
+second follows the first, rightly.)"""
+
+
+SLOW_LINKS, SLOW_HOPS = "links", "hops"
+"""What is slow in a network: 2 % of the links, 20 times, there and back; or 1 % of all frames, each for itself, on any
+link (a garbage collection, a lost packet sent again). What is behind a slow frame on its link waits for it."""
+SLOW_HOP_SHARE = 0.01
+SLOW_HOP_TIMES = (20, 70)
+
+
+def delay_of_hop(random: Random, slow: str) -> float:
+    """What one frame takes, as a multiple of what its link takes in the mean."""
+    if slow == SLOW_HOPS and random.random() < SLOW_HOP_SHARE:
+        return random.uniform(*SLOW_HOP_TIMES)
+    return random.uniform(0.5, 1.5)
 
 
 class Planned(NamedTuple):
@@ -56,6 +73,9 @@ class Plan:
     links: set[tuple[int, int]]
     """(sender, receiver) of the links that the plan uses."""
     slow: set[tuple[int, int]]
+    """Those of them that are slow."""
+    slow_hops: bool
+    """Whether single frames are slow instead."""
     messages: int
 
     def peers(self, service: int) -> list[int]:
@@ -65,16 +85,17 @@ class Plan:
 class _Drawing:
     """Draws a plan; numbers its messages."""
 
-    def __init__(self, services: int, links: Links, random: Random) -> None:
+    def __init__(self, services: int, links: Links, random: Random, slow: str) -> None:
         self.services = services
         self.links = links
         self.random = random
+        self.slow = slow
         self.count = 0
 
     def message(self, to: tuple[int, ...], follow: Callable[[int], tuple[Planned, ...]]) -> Planned:
         number = self.count
         self.count += 1
-        delays = tuple(self.random.uniform(0.5, 1.5) for _ in to)
+        delays = tuple(delay_of_hop(self.random, self.slow) for _ in to)
         return Planned(number, to, delays, tuple(follow(service) for service in to))
 
     def several(self, chance: float = 1.0) -> int:
@@ -83,6 +104,15 @@ class _Drawing:
             return 0
         values, weights = zip(*FOLLOWING, strict=True)
         return int(self.random.choices(values, weights)[0])
+
+    def chained(self, sender: int, depth: int = 1) -> Planned:
+        """As `unicast`, but nothing causes two messages."""
+
+        def follow(service: int) -> tuple[Planned, ...]:
+            goes_on = depth < DEPTH_MAX and self.random.random() < CHAIN
+            return (self.chained(service, depth + 1),) if goes_on else ()
+
+        return self.message((self.random.choice(self.links[sender]),), follow)
 
     def unicast(self, sender: int, depth: int = 1) -> Planned:
         """To one of the services that the sender has a link to, each as likely."""
@@ -136,17 +166,19 @@ class Workload(NamedTuple):
 WORKLOADS = {
     "uniform": Workload("uniform unicast", _complete, lambda drawing, service: (drawing.unicast(service),)),
     "graph": Workload("production degrees", production, lambda drawing, service: (drawing.unicast(service),)),
+    "chains": Workload("production degrees, chains", production, lambda drawing, service: (drawing.chained(service),)),
     "trees": Workload("request trees", _complete, lambda drawing, service: drawing.tree(service)),
     "multicast": Workload("multicast 2–8", _complete, lambda drawing, service: (drawing.multicast(service),)),
 }
 
 
-def plan(workload: str, services: int, rate: float, messages: int, seed: int) -> Plan:
-    """About that many messages at `rate` messages per one-way delay and service (requests arrive at random)."""
+def plan(workload: str, services: int, rate: float, messages: int, seed: int, slow: str = SLOW_LINKS) -> Plan:
+    """About that many messages at `rate` messages per one-way delay and service (requests arrive at random); `slow`:
+    what is slow in the network, `SLOW_LINKS` or `SLOW_HOPS`."""
     random = Random(f"{workload} {services} {rate} {seed}")
     kind = WORKLOADS[workload]
     links = kind.links(services, random)
-    drawing = _Drawing(services, links, random)
+    drawing = _Drawing(services, links, random, slow)
     drawn: list[tuple[int, tuple[Planned, ...]]] = []
     while drawing.count < messages:
         service = random.randrange(services)
@@ -157,9 +189,15 @@ def plan(workload: str, services: int, rate: float, messages: int, seed: int) ->
         at_us += random.expovariate(1 / gap_us)
         requests.append(Request(math.floor(at_us), service, sends))
     used = {pair for request in requests for pair in _pairs(request.service, request.sends)}
-    slow = slow_links(links, random)
-    names = names_of(services, random)
-    return Plan(names=names, requests=requests, links=used, slow=slow & used, messages=drawing.count)
+    always = slow_links(links, random) & used if slow == SLOW_LINKS else set()
+    return Plan(
+        names=names_of(services, random),
+        requests=requests,
+        links=used,
+        slow=always,
+        slow_hops=slow == SLOW_HOPS,
+        messages=drawing.count,
+    )
 
 
 def _pairs(sender: int, sends: tuple[Planned, ...]) -> set[tuple[int, int]]:

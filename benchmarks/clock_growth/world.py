@@ -2,7 +2,7 @@
 
 A frame is sent as soon as there is something to say, so nearly every message has a frame of its own; the real
 encoder writes it, and what arrives is the frame itself. Handlers of a service run at the same time, as many as may
-start; half-way through a handler sends what the plan says. All links are open when a run begins.
+start, or `at_once`; half-way through a handler sends what the plan says. All links are open when a run begins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.clock_growth.run import Run
 from benchmarks.clock_growth.state import held_by
 from benchmarks.clock_growth.topology import SLOW_TIMES
 from benchmarks.clock_growth.variants import Variant, fresh_context, make_engine, send, start
-from benchmarks.clock_growth.workload import DELAY_US, Plan, Planned
+from benchmarks.clock_growth.workload import DELAY_US, SLOW_HOPS, Plan, Planned, delay_of_hop
 from benchmarks.figures import BenchmarkError
 from causal.ordering import Arrival, NodeId, Output
 from causal.ordering.context import CausalContext
@@ -61,10 +61,16 @@ class Service:
         self.engine = make_engine(variant, me, peers, _START_MS)
         self.outbound: dict[str, Stream] = {}
         self.inbound: dict[NodeId, Stream] = {}
+        self.running = 0
+        self.queued: deque[Arrival] = deque()
+        """May start, and wait for a handler to be free."""
 
 
 class World:
-    """One run of one variant. `history` is written if given, `advance` told of each message."""
+    """One run of one variant. `history` is written if given, `advance` told of each message.
+
+    `at_once`: how many handlers of a service run at the same time, where they take time; 0: as many as may start.
+    """
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class World:
         variant: Variant,
         handler_us: int,
         *,
+        at_once: int = 0,
         seed: int = 1,
         history: History | None = None,
         advance: Callable[[float], None] = lambda _: None,
@@ -79,6 +86,7 @@ class World:
         self.plan = plan
         self.variant = variant
         self.handler_us = handler_us
+        self.at_once = at_once or len(plan.requests) + plan.messages
         self.run = Run()
         self.now = 0
         self.oracle = Oracle(len(plan.names), process_scope=variant.scope == "process")
@@ -184,6 +192,10 @@ class World:
             history.measured.add(number)
 
     def _start(self, service: Service, arrival: Arrival, todo: deque[tuple[Output, int | None]]) -> None:
+        if self.handler_us and service.running >= self.at_once:
+            service.queued.append(arrival)
+            return
+        service.running += 1
         number = _number(arrival)
         context = start(service.engine, arrival)
         past = self.oracle.started(service.number, number)
@@ -197,9 +209,13 @@ class World:
             todo.append(self._finished(service, arrival))
 
     def _finish(self, service: Service, arrival: Arrival) -> None:
-        self._take(service, *self._finished(service, arrival))
+        todo: deque[tuple[Output, int | None]] = deque([self._finished(service, arrival)])
+        if service.queued:
+            self._start(service, service.queued.popleft(), todo)
+        self._carry_on(service, todo)
 
     def _finished(self, service: Service, arrival: Arrival) -> tuple[Output, int]:
+        service.running -= 1
         number = _number(arrival)
         output = service.engine.finish(arrival)
         self.oracle.settled(service.number, number)
@@ -215,7 +231,10 @@ class World:
 
     def _take(self, service: Service, output: Output, trigger: int | None = None) -> None:
         """Do what the engine asks for; `trigger`: the message whose settlement it comes of."""
-        todo = deque([(output, trigger)])
+        self._carry_on(service, deque([(output, trigger)]))
+
+    def _carry_on(self, service: Service, todo: deque[tuple[Output, int | None]]) -> None:
+        """What the engine asks for now, and what comes of that, as long as it takes no time."""
         transmit: set[str] = set()
         report: set[NodeId] = set()
         while todo:
@@ -260,8 +279,10 @@ class World:
             delay *= max(self._delays.pop((stream.receiver.number, number)) for number in numbers)
             if self._measured.intersection(numbers):
                 self._measure(data, frame)
-        elif self._counting and frame.base is None:
-            self.run.control(len(data))
+        else:
+            delay *= self._hop()
+            if self._counting and frame.base is None:
+                self.run.control(len(data))
         stream.said_down = self.now
         stream.down_at = max(stream.down_at, self.now + int(delay))
         self._after(stream.down_at - self.now, self._arrive, stream, frame)
@@ -291,8 +312,12 @@ class World:
             else:
                 self.run.control(len(data))
         stream.said_up = self.now
-        stream.up_at = max(stream.up_at, self.now + stream.delay_us)
+        stream.up_at = max(stream.up_at, self.now + int(stream.delay_us * self._hop()))
         self._after(stream.up_at - self.now, self._reported, stream, frame)
+
+    def _hop(self) -> float:
+        """What a frame without a message takes, as a multiple: only single slow hops make a difference."""
+        return delay_of_hop(self._random, SLOW_HOPS) if self.plan.slow_hops else 1.0
 
     def _reported(self, stream: Stream, frame: ReceiverFrame) -> None:
         service = stream.sender

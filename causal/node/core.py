@@ -177,8 +177,8 @@ class Core:
             settlement = self.engine.settlement
             self.engine.contexts.keep(follows.context)
             follows.context.absorb(waiting.context, settlement.is_settled, settlement.is_lost)
-            for clock in clocks:
-                self.engine.counts.merge(clock)
+            for clock, exhaustive in clocks:
+                self.engine.counts.merge(clock, exhaustive=exhaustive)
             if self.record is not None:
                 self.record.observed(follows.context, follows.after)
             follows = follows._replace(after=())

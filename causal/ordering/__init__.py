@@ -29,6 +29,11 @@ what other destinations must see before whatever this message causes (`elsewhere
 6. Once a dot is settled at its destination, contexts forget it: the origin by acknowledgement, the others by
    the origin's stable number, which travels the way the dots did. (`stability.py`)
 
+*Silence.* A stamp also says something by what it does not list: what its sender has followed and lists no more is
+settled, or carried by what it lists. How far the sender has come say its vector clock, the dots that it lists, and
+where clocks are left out a few counts on its frames. So in process scope contexts shrink with every message, along
+any way. (`silence.py`, `heard.py`)
+
 *Bounded stamps.* When a stamp would list more than `dependencies_max` dots, the oldest are folded into a *horizon*, a
 timestamp: whatever is addressed to the receiver and is not later precedes the message. The receiver waits until every
 link into it has been heard past the horizon (it asks those that are idle) and nothing older is left to settle. Order

@@ -18,11 +18,14 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from causal.errors import UnknownDotError
-from causal.ordering.context import CausalContext
+from causal.ordering.context import CausalContext, IsSettled
+from causal.ordering.counts import SendCounts
 from causal.ordering.dot import Dot, NodeId
+from causal.ordering.heard import Heard, listed
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
+from causal.ordering.silence import counting, forgotten, unlisted
 from causal.ordering.stamp import Clock, Seqs, seqs_of
 
 REMEMBERED_BY_THE_WAY = 1024
@@ -56,9 +59,11 @@ class Contexts:
     Invariant: contexts that are remembered are never changed but by pruning, since keys and messages share them.
     """
 
-    def __init__(self, settlement: Settlement, scope: Scope) -> None:
+    def __init__(self, settlement: Settlement, scope: Scope, counts: SendCounts, heard: Heard) -> None:
         self.single = scope is Scope.PROCESS
         """Whether there is one context for all that the process does."""
+        self._counts = counts
+        self._heard = heard
         self._process = CausalContext()
         """The one context of process scope; in context scope it stays empty."""
         self._entered: Arrival | None = None
@@ -165,15 +170,17 @@ class Contexts:
         if follows.key is not None:
             self._remember(follows.key, entry)
 
-    def clocks(self, after: Sequence[Dot]) -> Iterator[Clock | None]:
-        """The clocks of those messages that have come here and not been started: what follows them counts the same."""
+    def clocks(self, after: Sequence[Dot]) -> Iterator[tuple[Clock | None, bool]]:
+        """The clocks of those messages that have come here and not been started: what follows them counts the same. And
+        whether their senders were exhaustive."""
         for dot in after:
-            if (dot.origin, dot.seq) in self._dropped:
-                yield self._dropped[dot.origin, dot.seq]
             link = self._settlement.inbound.get(dot.origin)
+            exhaustive = link is not None and link.claims.exhaustive
+            if (dot.origin, dot.seq) in self._dropped:
+                yield self._dropped[dot.origin, dot.seq], exhaustive
             arrival = None if link is None else link.unsettled.get(dot.seq)
             if arrival is not None and not arrival.started:
-                yield arrival.copy.stamp.clock
+                yield arrival.copy.stamp.clock, exhaustive
 
     def _follow(self, staged: CausalContext, origin: NodeId, seq: int) -> None:
         settlement = self._settlement
@@ -210,11 +217,11 @@ class Contexts:
             self._absorb(staged, context)
         return bool(listing)
 
-    def _follow_received(self, context: CausalContext, arrival: Arrival) -> None:
+    def _follow_received(self, context: CausalContext, arrival: Arrival, is_settled: IsSettled | None = None) -> None:
         """Follow a message that has come here, as long as it is not settled, and all that it follows."""
         stamp = arrival.copy.stamp
         if stamp.elsewhere:
-            is_settled, is_lost = self._settlement.is_settled, self._settlement.is_lost
+            is_settled, is_lost = is_settled or self._settlement.is_settled, self._settlement.is_lost
             context.merge(stamp.elsewhere, is_settled, stamp.timestamp, stamp.closed, is_lost)
         if stamp.horizon:
             context.reach(stamp.horizon)
@@ -222,6 +229,37 @@ class Contexts:
             origin, settlement = arrival.origin, self._settlement
             seqs = seqs_of(arrival.copy.seq, settlement.inbound[origin].scope)
             context.add(settlement.me.name, origin, seqs, stamp.timestamp)
+
+    def _start_in_process(self, arrival: Arrival) -> None:
+        """`_follow_received` by the process's one context, to which the stamp's silence says something as well."""
+        process, settlement, counts, me = self.process, self._settlement, self._counts, self._settlement.me
+        stamp = arrival.copy.stamp
+        if not (process.pending or stamp.elsewhere or stamp.horizon) and counts.exhaustive:
+            self._entered = arrival  # there is nothing to forget, and nothing else to follow
+            return
+        is_settled: IsSettled | None = None
+        fresh: Sequence[tuple[NodeId, int]] = ()
+        if arrival.origin != me:
+            elsewhere = len(process.pending) > (me.name in process.pending)
+            if elsewhere or not counts.exhaustive:
+                fresh = self._forget_unlisted(arrival)
+            if stamp.elsewhere:
+                mine = counts.count_of if counts.exhaustive else self._heard.count_of
+                is_settled = forgotten(mine, process, me, settlement.is_settled)
+        self._follow_received(process, arrival, is_settled)
+        if fresh and not counts.exhaustive:
+            self._heard.note(fresh)
+
+    def _forget_unlisted(self, arrival: Arrival) -> Sequence[tuple[NodeId, int]]:
+        """Forget what the stamp says by its silence; returns what it says of how far its sender has come."""
+        stamp, link = arrival.copy.stamp, self._settlement.inbound[arrival.origin]
+        if stamp.clock is not None and link.claims.exhaustive:
+            count_of, fresh = counting(stamp.clock), [(arrival.origin, arrival.copy.seq), *listed(stamp)]
+        else:
+            followed, fresh = link.claims.followed(arrival.copy, link.scope)
+            count_of = counting(followed)
+        self.process.prune(unlisted(count_of, stamp, self.process, self._settlement.me))
+        return fresh
 
     def _absorb(self, context: CausalContext, other: CausalContext) -> None:
         context.absorb(other, self._settlement.is_settled, self._settlement.is_lost)
@@ -233,13 +271,12 @@ class Contexts:
         stamp = arrival.copy.stamp
         if self.single:
             if self._entered is not arrival:
-                process = self.process
-                if stamp.elsewhere or stamp.horizon:
-                    self._follow_received(process, arrival)
-                else:
-                    self._entered = arrival
+                self._start_in_process(arrival)
         elif arrival.context is None and (key is not None or stamp.elsewhere or stamp.horizon):
             self._start(arrival, key)
+        # Last, since the process's clock counts what its context has followed.
+        exhaustive = self._settlement.inbound[arrival.origin].claims.exhaustive
+        self._counts.merge(stamp.clock, exhaustive=exhaustive)
 
     def _start(self, arrival: Arrival, key: str | None) -> None:
         past = None if key is None else self._remembered.get(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from causal.ordering.dot import Dot, NodeId
+from causal.ordering.scope import Scope
 from causal.ordering.stamp import Clock
 
 
@@ -45,9 +46,9 @@ class SendCounts:
     its own would deny what it does not know of.
     """
 
-    __slots__ = ("_complete", "_entries_max", "_latest", "_me", "_merged", "_others", "_shared")
+    __slots__ = ("_complete", "_entries_max", "_exhaustive", "_latest", "_me", "_merged", "_others", "_shared")
 
-    def __init__(self, me: NodeId, entries_max: int) -> None:
+    def __init__(self, me: NodeId, entries_max: int, scope: Scope = Scope.PROCESS) -> None:
         self._me = me
         self._entries_max = entries_max
         self._others: dict[NodeId, int] = {}
@@ -57,6 +58,17 @@ class SendCounts:
         """The others of the clock merged last: nothing new is in them."""
         self._latest: dict[str, NodeId] = {me.name: me}
         self._complete = True
+        self._exhaustive = scope is Scope.PROCESS
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether all that is counted was followed by the process's one context, too (`silence.py`). Once it is not,
+        it never is again."""
+        return self._exhaustive and self._complete
+
+    def count_of(self, origin: NodeId) -> int:
+        """How many messages of another origin are counted; 0 where nobody can tell."""
+        return self._others.get(origin, 0)
 
     def rename(self, me: NodeId) -> None:
         """This process goes on as another incarnation; what it has heard of by tokens it still follows."""
@@ -75,10 +87,15 @@ class SendCounts:
             return self.sent(last_seq)
         return dict(self._others) if self._complete and len(self._others) <= self._entries_max else None
 
-    def merge(self, clock: Clock | None) -> None:
-        """Take in the clock of a message that was delivered; without one, nobody can tell what it followed."""
+    def merge(self, clock: Clock | None, *, exhaustive: bool = False) -> None:
+        """Take in the clock of a message that was delivered; without one, nobody can tell what it followed.
+
+        `exhaustive`: its sender's contexts have followed all that it counts, and so does the one here now.
+        """
         if not self._complete:
             return
+        if not exhaustive:
+            self._exhaustive = False
         if type(clock) is SharedClock:
             if clock.others is not self._merged:
                 self._merged = clock.others

@@ -18,6 +18,7 @@ from causal.ordering.departure import Departures
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Hello, ReceiverFrame, Refusal, SenderFrame, Welcome
 from causal.ordering.greeting import refusal_of, validate_welcome
+from causal.ordering.heard import Heard
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink, OutboundLink
 from causal.ordering.output import EngineConfig, Output
@@ -56,12 +57,13 @@ class Engine:
         self.last_seq = 0
         self.outbound = {name: OutboundLink(name) for name in sorted({*peers, me.name})}
         self.settlement = Settlement(me, self.outbound, InboundLink.to_oneself(me, self.config.scope))
-        self.contexts = Contexts(self.settlement, self.config.scope)
+        self.heard = Heard(me, self.hlc)
+        self.counts = SendCounts(me, self.config.clock_entries_max, self.config.scope)
+        self.contexts = Contexts(self.settlement, self.config.scope, self.counts, self.heard)
         self.stamping = Stamping(self.settlement, self.config.dependencies_max)
         self.stability = Stability(self.settlement)
         self.delivery = Delivery(self.settlement, ordering_of)
         self.departures = Departures(self.settlement, self.delivery, self.stability)
-        self.counts = SendCounts(me, self.config.clock_entries_max)
         self._unsettled: dict[int, int] = {}
         """Own seq → how many of its destinations have not settled it."""
 
@@ -138,8 +140,8 @@ class Engine:
         context = contexts.process if alone else contexts.staged(follows)
         if context.pending and context.pruned_at != self.settlement.changes:
             contexts.prune(context)
-        for clock in contexts.clocks(follows.after) if follows.after else ():
-            self.counts.merge(clock)
+        for counted, exhaustive in contexts.clocks(follows.after) if follows.after else ():
+            self.counts.merge(counted, exhaustive=exhaustive)
         timestamp = self.hlc.tick_int(now_ms)
         self.last_seq = seq = self.last_seq + 1
         seqs, clock = contexts.seqs(seq), self.counts.sent(seq)
@@ -190,8 +192,7 @@ class Engine:
         if not (heartbeat or asked or link.needs_base or link.questions or link.has_credit()):
             return None
         link.frames_sent += 1
-        base = link.base() if link.needs_base else None
-        link.needs_base = False
+        base, link.needs_base = link.base() if link.needs_base else None, False
         copies = link.take(self.config.frame_messages, self.config.frame_bytes)
         given_up = tuple([copy.seq for copy in copies if copy.seq in link.given_up]) if link.given_up else ()
         self.stability.told(link, copies)
@@ -208,6 +209,8 @@ class Engine:
             questions=questions,
             past=past,
             given_up=given_up,
+            exhaustive=bool(copies) and self.counts.exhaustive,
+            heard=self.heard.fresh(peer, copies, self.config.heard_max),
         )
 
     def reported(self, peer: str, frame: ReceiverFrame, now_ms: int) -> Output:
@@ -302,6 +305,7 @@ class Engine:
             link.start_at(frame.base)
             self.settlement.changes += 1
             self.delivery.look_again(origin, output)
+        link.claims.note(frame)
         for copy in frame.copies:
             self.delivery.receive(link, copy, output)
         if frame.given_up:
@@ -355,7 +359,6 @@ class Engine:
         if arrival.ordering is Ordering.CAUSAL and not arrival.in_turn:
             raise OrderingError(f"{arrival.dot} would start before {arrival.waits_for or 'its horizon'}")
         arrival.started = True
-        self.counts.merge(arrival.copy.stamp.clock)
         self.contexts.start(arrival, key)
 
     def finish(self, arrival: Arrival, output: Output | None = None) -> Output:

@@ -137,6 +137,12 @@ class SenderFrame:
     farewell: bool = False
     """The sender leaves. All that it ever sent on this link is settled at the receiver, and nothing more comes, in this
     incarnation: this frame is the last. It has no copies."""
+    exhaustive: bool = False
+    """Whether these copies, and all before them, list whatever their clocks count, unless it is settled or carried by
+    what they list (`silence.py`). Only with copies."""
+    heard: tuple[Dot, ...] = ()
+    """The sender has followed all messages of these origins up to these, before it made the stamps of these copies
+    (`heard.py`). Only with copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from causal.clock.hybrid import TIMESTAMP_MAX
 from causal.errors import ProtocolError
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.frames import Base, ReceiverFrame, StableNumber, Welcome
+from causal.ordering.heard import Claims
 from causal.ordering.holdback import Arrival
 from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy
@@ -261,6 +262,7 @@ class InboundLink:
         """The one process that is let in as this incarnation."""
         self.scope = scope
         """The sender's: whether its dots stand for the earlier ones (process scope), or each for itself."""
+        self.claims = Claims(origin)
         self.connected = False
         self.based = False
         """Whether the starting point is known; before that no message is accepted."""

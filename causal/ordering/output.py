@@ -46,6 +46,11 @@ class Output:
         self.report = set()
 
 
+_MAY_BE_0 = ("clock_entries_max", "dependencies_max", "drift_max_ms", "heard_max", "links_known_after_ms")
+HEARD_MOST = 256
+"""The most that `heard_max` can be: a receiver refuses frames with more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """Limits of the engine. Each hit is back-pressure or a typed refusal, never growth or loss."""
@@ -60,6 +65,9 @@ class EngineConfig:
     dial again, in ms: some times the longest pause between two attempts of a node (1 s)."""
     clock_entries_max: int = 64
     """Entries of the vector clock in a stamp; a larger clock is left out and comparisons say `NOT_AFTER`."""
+    heard_max: int = 8
+    """Counts of other origins that a frame adds where vector clocks are left out, up to 256, of about 3 bytes each.
+    With 8, frames of a hundred services are smallest: more of them take more than they save in dots."""
     drift_max_ms: int = 500
     """How far ahead of this process's physical clock a remote timestamp may be, in ms."""
     outbox_messages: int = 10_000
@@ -89,8 +97,8 @@ class EngineConfig:
             if name == "scope":
                 continue
             value = getattr(self, name)
-            least = (
-                0 if name in ("clock_entries_max", "dependencies_max", "drift_max_ms", "links_known_after_ms") else 1
-            )
+            least = 0 if name in _MAY_BE_0 else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")
+        if self.heard_max > HEARD_MOST:
+            raise ConfigurationError(f"heard_max is {self.heard_max}: at most {HEARD_MOST}")

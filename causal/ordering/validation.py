@@ -44,6 +44,8 @@ def validate(
         raise ProtocolError(f"{link.origin} says goodbye, and not all that it has sent is settled")
     for report in frame.stable:
         _validate_report(link.origin, report, me)
+    if any(dot.seq > last_seq and dot.origin == me for dot in frame.heard):
+        raise ProtocolError(f"{link.origin} has followed messages of {me} that were never sent")
     for dot in frame.questions:
         if dot.origin == link.origin or (dot.origin == me and dot.seq > last_seq):
             raise ProtocolError(f"{link.origin} asks about {dot}")

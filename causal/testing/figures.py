@@ -108,6 +108,9 @@ class Figures:
             self._tally["base"] += 1
             self._tally["base with unsettled ones"] += bool(frame.base.unsettled)
         self._tally["question to a destination"] += len(frame.questions)
+        self._tally["stamps of a sender that is exhaustive"] += frame.exhaustive
+        self._tally["stamps of one that is not"] += bool(frame.copies) and not frame.exhaustive
+        self._tally["count on a frame"] += len(frame.heard)
 
     def goodbye(self, engine: Engine, frame: SenderFrame) -> None:
         """The last frame from a sender that leaves."""

@@ -97,6 +97,7 @@ class Member:
             dependencies_max=plan.dependencies_max,
             links_known_after_ms=plan.links_known_ms,
             clock_entries_max=plan.clock_entries_max,
+            heard_max=plan.heard_max,
             outbox_messages=plan.outbox_messages,
             window_messages=plan.window_messages,
             window_bytes=plan.window_bytes,

@@ -70,6 +70,8 @@ class Plan:
     """Different keys of messages; 0: none have any."""
     after: float
     """Share of sends that name a message which they follow."""
+    heard_max: int
+    """Counts of other origins that a frame adds where clocks are left out."""
     tokens: float
     """Share of client sends before which some token is observed, and after which one is made."""
     leaves: int = 0
@@ -129,6 +131,7 @@ class Plan:
             keys=scopes.choice((0, 0, 1, 3)),
             after=scopes.choice((0.0, 0.0, 0.1)),
             tokens=scopes.choice((0.0, 0.0, 0.2)),
+            heard_max=scopes.choice((0, 1, 8, 8)),
         )
         unasked = not plan.crashes and not plan.lost and not plan.tokens and random.random() < 0.7
         if random.random() < 0.1:

@@ -55,17 +55,19 @@ def write_dots(dots: Sequence[Dot], origins: WrittenOrigins) -> list[int]:
     return flat
 
 
-def read_dots(flat: Sequence[int], origins: ReadOrigins, what: str) -> tuple[Dot, ...]:
-    """What `write_dots` wrote. Raises `ProtocolError`."""
+def read_dots(flat: Sequence[int], origins: ReadOrigins, what: str, *, most: int = PAIRS_MAX) -> tuple[Dot, ...]:
+    """What `write_dots` wrote, so many dots at most. Raises `ProtocolError`."""
     return tuple(
         Dot(origin.name, origin.incarnation, checked_number(seq, what))
-        for origin, seq in read_origin_pairs(flat, origins, what)
+        for origin, seq in read_origin_pairs(flat, origins, what, most)
     )
 
 
-def read_origin_pairs(flat: Sequence[int], origins: ReadOrigins, what: str) -> list[tuple[NodeId, int]]:
+def read_origin_pairs(
+    flat: Sequence[int], origins: ReadOrigins, what: str, most: int = PAIRS_MAX
+) -> list[tuple[NodeId, int]]:
     """`[origin index, number, …]`, the numbers unchecked. Raises `ProtocolError`."""
-    checked_count(flat, 2 * PAIRS_MAX, what)
+    checked_count(flat, 2 * most, what)
     try:
         each = iter(flat)
         return [(origins[index], number) for index, number in zip(each, each, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from causal.errors import ProtocolError, TransportError
+from causal.ordering.output import HEARD_MOST
 
 PROTOCOL_VERSION = 1
 """What `Hello.version` says; another one is answered with `RefusalCode.VERSION`."""
@@ -49,6 +50,9 @@ SUBJECTS_INTERNED_MAX = 1_024
 
 PAIRS_MAX = 65_536
 """Dots in `questions`, `answers` or `lost`, entries of `watch`, rows of `stable`."""
+
+HEARD_MAX = HEARD_MOST
+"""Dots in `heard`."""
 
 LAGGING_MAX = 4_096
 """Exceptions of one stable number."""

@@ -20,7 +20,7 @@ from causal.wire.intern import (
     checked_scope,
     origin_of,
 )
-from causal.wire.limits import PROTOCOL_VERSION, SUBJECTS_INTERNED_MAX, VersionError
+from causal.wire.limits import HEARD_MAX, PROTOCOL_VERSION, SUBJECTS_INTERNED_MAX, VersionError
 from causal.wire.rows import read_stable, write_stable
 from causal.wire.v1 import frames_pb2 as pb
 
@@ -63,6 +63,8 @@ class SenderEncoder:
         if frame.farewell:
             written.farewell = True
         if frame.copies:
+            written.exhaustive = frame.exhaustive
+            written.heard.extend(write_dots(frame.heard, origins))
             written.copies = write_copies(frame.copies, origins, self._destinations, self._subjects)
         if frame.stable:
             written.stable = write_stable(frame.stable, origins, self._destinations)
@@ -140,6 +142,8 @@ class SenderDecoder:
             past=frame.past,
             given_up=read_seqs(frame.given_up, "given_up"),
             farewell=frame.farewell,
+            exhaustive=frame.exhaustive,
+            heard=read_dots(frame.heard, origins, "heard", most=HEARD_MAX) if frame.heard else (),
         )
 
 

@@ -29,7 +29,7 @@ from benchmarks.clock_growth.replay import Replay
 from benchmarks.clock_growth.run import Run
 from benchmarks.clock_growth.topology import names_of, production, slow_links
 from benchmarks.clock_growth.variants import PROCESS, VARIANTS, Variant
-from benchmarks.clock_growth.workload import DEPTH_MAX, WORKLOADS, Plan, Planned, plan
+from benchmarks.clock_growth.workload import DEPTH_MAX, SLOW_HOPS, WORKLOADS, Plan, Planned, plan
 from benchmarks.figures import BenchmarkError
 from causal.ordering import Dot, Engine, NodeId, Ordering
 from causal.ordering.frames import Base, Hello, SenderFrame, StableNumber
@@ -70,6 +70,38 @@ def every(sends: Sequence[Planned], depth: int = 1) -> list[tuple[int, Planned]]
 
 
 # -- plans -----------------------------------------------------------------------------------------------------
+
+
+def test_slow_hops_are_one_frame_in_a_hundred_on_no_link_in_particular() -> None:
+    planned = plan("graph", 10, 1.0, 5000, 1, SLOW_HOPS)
+    delays = [delay for request in planned.requests for _, message in every(request.sends) for delay in message.delays]
+    slow = [delay for delay in delays if delay > 1.5]
+    assert len(slow) / len(delays) == pytest.approx(0.01, rel=0.4)
+    assert all(20 <= delay <= 70 for delay in slow)
+    assert planned.slow_hops
+    assert not planned.slow
+
+
+def test_chain_never_causes_two_messages_and_most_often_one() -> None:
+    planned = plan("chains", 10, 1.0, 3000, 1)
+    causes = [len(then) for request in planned.requests for _, message in every(request.sends) for then in message.then]
+    assert set(causes) == {0, 1}
+    assert sum(causes) / len(causes) == pytest.approx(0.55, abs=0.05)  # 0.6, and none at the end of six
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_no_more_handlers_of_a_service_run_than_may_at_once(at_once: int) -> None:
+    planned = plan("uniform", 4, 1.0, 200, 1)
+    history = History(4)
+    the_world = world.World(planned, PROCESS, 1000, at_once=at_once, history=history)
+    done = the_world.carry_out()
+    running: Counter[int] = Counter()
+    most = 0
+    for event in history.events:
+        running[event.service] += (event.kind is Kind.START) - (event.kind is Kind.SETTLE)
+        most = max(most, running[event.service])
+    assert most == at_once
+    assert not done.violations
 
 
 def test_production_graph_of_1000_services_has_the_degrees_of_the_large_system() -> None:

@@ -21,6 +21,7 @@ from benchmarks.clock_growth.plots import draw
 from benchmarks.clock_growth.svg import Axis, lines
 from benchmarks.clock_growth.tables import COLUMNS, show
 from benchmarks.clock_growth.variants import VARIANTS
+from benchmarks.clock_growth.workload import WORKLOADS
 from benchmarks.command import OK, SHORT
 
 pytestmark = pytest.mark.simulation
@@ -44,10 +45,12 @@ def test_distribution_of_values_has_mean_percentiles_and_drift() -> None:
 
 def test_cells_of_the_whole_run_cover_what_is_asked() -> None:
     found = cells.whole()
-    keys = [(cell.services, cell.workload, cell.rate, cell.handler_ms) for cell in found]
-    assert len(set(keys)) == len(keys)
+    places = [(cell.services, cell.workload, cell.rate, cell.handler_ms, cell.slow, cell.at_once) for cell in found]
+    assert len(set(places)) == len(places)
+    assert {(slow, at_once) for *_, slow, at_once in places} == {("links", 0), ("links", 1), ("hops", 0), ("hops", 1)}
+    keys = {place[:4] for place in places}
     assert {(count, "graph", rate, 0) for count in cells.SIZES for rate in (0.1, 1.0)} <= set(keys)
-    assert {cell.workload for cell in found} == {"graph", "uniform", "trees", "multicast"}
+    assert {cell.workload for cell in found} == set(WORKLOADS)
     assert {cell.handler_ms for cell in found} == set(cells.HANDLERS_MS)
     assert {cell.rate for cell in found} >= set(cells.RATES)
     heartbeats = next(cell for cell in found if (cell.services, cell.rate, cell.handler_ms) == (100, 0.1, 0))
@@ -84,7 +87,8 @@ def result(ordering: float = 40, p99: float = 100, **more: Any) -> dict[str, Any
 
 def a_cell(services: int, rate: float = 0.1, handler_ms: int = 0, **results: dict[str, Any]) -> dict[str, Any]:
     named = {name.replace("_", "-"): each for name, each in results.items()}
-    return {"services": services, "workload": "graph", "rate": rate, "handler_ms": handler_ms, "results": named}
+    where = {"services": services, "workload": "graph", "rate": rate, "handler_ms": handler_ms}
+    return where | {"slow": "links", "at_once": 0, "results": named}
 
 
 def verdicts(*found: dict[str, Any]) -> dict[str, bool]:
@@ -122,6 +126,13 @@ def test_targets_of_bounded_mode_are_dots_and_waiting() -> None:
     assert found["bounded-64, most dots in a stamp: 40 services, rate 1, 0 ms"] is False
     assert found["bounded-64-50, most dots in a stamp: 40 services, rate 1, 0 ms"] is True
     assert found["bounded-64, mean wait beyond exact, ms: 40 services, rate 1, 0 ms"] is False
+
+
+def test_targets_name_the_network_the_workload_and_the_handlers_where_they_are_not_the_usual_ones() -> None:
+    late = a_cell(40, 1.0, process=result(), bounded_64=result(wait_ms={"mean": 2.1})) | {"slow": "hops"}
+    assert verdicts(late)["bounded-64, mean wait beyond exact, ms: 40 services, rate 1, 0 ms, slow hops"] is False
+    busy = a_cell(10, 0.07, 10, context=result(held_share=0.01)) | {"workload": "chains", "at_once": 1}
+    assert verdicts(busy)["context scope, share held: 10 services, chains, rate 0.07, 10 ms, 1 at once"] is True
 
 
 def test_targets_of_long_handlers_compare_the_scopes() -> None:
@@ -200,6 +211,7 @@ def test_command_for_some_variants_runs_only_them(capsys: pytest.CaptureFixture[
     [
         (["--only", "pigeons"], "--only: pigeons is not one of"),
         (["--workloads", "storm"], "--workloads: storm is not one of"),
+        (["--slow", "disks"], "--slow: disks is not one of"),
         (["--services", "1"], "no such cell: 1 services"),
         (["--services", "ten"], "invalid list of int value: 'ten'"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from causal.ordering import Dot, NodeId, VerdictKind
 from causal.ordering.settlement import CONCLUDED_MAX
+from causal.ordering.tokens import observe, token_of
 from tests.ordering.links import Net
 
 
@@ -44,7 +45,10 @@ def test_message_after_one_that_was_answered_as_lost_is_inside_the_guarantee_aga
 def test_lost_dot_that_many_copies_name_is_answered_once_a_frame() -> None:
     net = Net("S1", "S2", "S3", "S4")
     cause = lost_at_s3(net)
-    # The second comes in by S2's handler of a message of S4, which names the cause as well.
+    # The second comes in by S2's handler of a message of S4, which names the cause as well. (By its clock S2 would know
+    # that its first message stands for the cause; but it has observed a token.)
+    engine = net["S2"].engine
+    observe(engine, engine.context, token_of(engine, engine.context), net.now_ms)
     first = net["S2"].send("S3")
     again = net["S4"].send("S2")
     net.carry("S4", "S2")

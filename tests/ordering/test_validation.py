@@ -182,6 +182,12 @@ def test_question_that_the_asker_answers_better_itself_is_refused(net: Net, dot:
         net["S2"].engine.arrived(S1, SenderFrame(number=3, questions=(dot,)), START_MS)
 
 
+def test_count_of_messages_that_were_never_sent_is_refused(net: Net) -> None:
+    frame = SenderFrame(number=3, copies=(copy_of(3, 2),), heard=(Dot("S3", 1, 9), Dot("S2", 1, 2)))
+    with refused(net["S2"].engine, ProtocolError, "never sent"):
+        net["S2"].engine.arrived(S1, frame, START_MS)
+
+
 def test_sender_that_exceeds_its_credit_is_refused_and_a_duplicate_does_not_count() -> None:
     net = Net("S1", "S2", config=EngineConfig(window_messages=2))
     s2 = net["S2"]

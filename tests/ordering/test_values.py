@@ -72,7 +72,7 @@ def test_limit_that_is_not_a_whole_number_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_limit_of_zero_is_refused_where_nothing_could_move(name: str) -> None:
-    if name in ("clock_entries_max", "dependencies_max", "drift_max_ms", "links_known_after_ms"):
+    if name in ("clock_entries_max", "dependencies_max", "drift_max_ms", "heard_max", "links_known_after_ms"):
         assert getattr(EngineConfig(**{name: 0}), name) == 0  # type: ignore[arg-type]
     else:
         with pytest.raises(ConfigurationError, match=name):

@@ -14,11 +14,13 @@ from tests.simulation.mutants import MUTANTS
 SEEDS_MAX = 200
 ACQUITTED = 50
 """Seeds of each kind of run in which nothing may be found without a mutant."""
+WITHOUT_CLOCKS = {"clock_entries_max": 1, "messages": 36, "nodes": 5, "chain": 0.7}
 WHERE: dict[str, dict[str, Any]] = {
     "a_message_named_is_followed_without_what_it_follows": {"after": 0.3, "context_scope": 1.0},
     "an_own_message_named_is_not_followed_unless_it_is_remembered": {"after": 0.3, "context_scope": 1.0},
     "believes_a_past_behind_a_lost_frame": {"dependencies_max": 0, "lost": 0.05},
     "folds_dots_whose_link_is_closed": {"dependencies_max": 0, "late_links_ms": 150, "links_known_ms": 100},
+    "believes_of_an_earlier_stamp_what_came_with_a_later_one": WITHOUT_CLOCKS,
     "forgets_what_came_before_a_loss": {"crashes": 3, "cuts": 3, "dependencies_max": 64, "messages": 36, "chain": 0.7},
     "knows_all_links_from_the_start": {
         "dependencies_max": 0,
@@ -28,7 +30,12 @@ WHERE: dict[str, dict[str, Any]] = {
     },
     # A ring, through which tokens name what no stable number follows.
     "nobody_asks_on_about_garbage": {"links": 0.0, "nodes": 6, "tokens": 0.5, "garbage_after_ms": 60},
+    "says_that_stamps_follow_what_came_after_them": WITHOUT_CLOCKS,
+    "stays_exhaustive_whatever_it_handles": {"context_scope": 0.5, "messages": 36, "nodes": 5, "chain": 0.7},
     "takes_a_clock_entry_for_any_incarnation": {"dependencies_max": 0, "crashes": 3},
+    "takes_the_contexts_of_a_sender_for_one": {**WITHOUT_CLOCKS, "context_scope": 0.5, "tokens": 0.1},
+    "takes_messages_that_stand_each_for_itself_for_a_chain": {**WITHOUT_CLOCKS, "context_scope": 0.5},
+    "takes_every_sender_for_exhaustive": {"context_scope": 0.5, "messages": 36, "nodes": 5, "chain": 0.7},
     "what_a_message_carries_for_others_is_not_remembered": {"after": 0.3, "context_scope": 1.0},
 }
 """Rules that have something to do in one of some hundred or thousand runs only, and of which kind those are."""

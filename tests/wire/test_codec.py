@@ -104,6 +104,8 @@ sender_frames = st.builds(
     copies=st.lists(copies(), max_size=2).map(tuple),
     stable=st.lists(stable_numbers, max_size=2).map(tuple),
     questions=st.lists(dots, max_size=2).map(tuple),
+    heard=st.lists(dots, max_size=2).map(tuple),
+    exhaustive=st.booleans(),
     past=st.integers(0, 2**64 - 1),
 )
 receiver_frames = st.builds(

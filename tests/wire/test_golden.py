@@ -86,6 +86,13 @@ def test_bytes_of_fixed_sender_frames_have_not_changed() -> None:
             ),
         ),
         (SenderFrame(number=2), "12020802"),
+        (
+            SenderFrame(number=3, copies=(copy_of(7, b""),), exhaustive=True, heard=(Dot("S3", S3.incarnation, 4),)),
+            (
+                "12360803322c9a9091079106cf019ab697e87b00079196000702080104910091c400909194000502"
+                "0491919200940007040860016a020104"
+            ),
+        ),
     ]
     encoder, decoder = SenderEncoder(), SenderDecoder()
     for frame, data in golden:

@@ -48,6 +48,7 @@ SENDER_FRAME = SenderFrame(
     copies=(COPY,),
     stable=(StableNumber(origin=S3, upto=7, lagging={"S1": 3}),),
     questions=(Dot("S3", S3.incarnation, 9),),
+    heard=(Dot("S3", S3.incarnation, 4),),
 )
 RECEIVER_FRAME = ReceiverFrame(
     received=1, settled=(5,), resend=((7, 9),), answers=(Dot("S3", S3.incarnation, 9),), watch={S3: 11}
@@ -422,6 +423,8 @@ def test_g6_counts_past_their_limits_are_refused() -> None:
         read_frame(stable=msgpack.packb([[0, 1, [0] * (2 * limits.LAGGING_MAX + 1)]]))
     with pytest.raises(ProtocolError, match="questions"):
         read_frame(questions=[0, 1] * (limits.PAIRS_MAX + 1))
+    with pytest.raises(ProtocolError, match="heard"):
+        read_frame(heard=[0, 1] * (limits.HEARD_MAX + 1))
     with pytest.raises(ProtocolError, match="definitions"):
         read_frame(subjects=[pb.Name(index=0, name="a")] * (limits.TABLE_MAX + 1))
     too_many = [1] * (limits.SEQS_MAX + 1)
@@ -448,6 +451,9 @@ def test_g6_counts_past_their_limits_are_refused() -> None:
         {"questions": [0, 0]},
         {"questions": [0, FAR]},
         {"questions": [7, 1]},
+        {"heard": [0]},
+        {"heard": [0, 0]},
+        {"heard": [7, 1]},
         {"stable": msgpack.packb([[7, 1, []]])},
         {"stable": msgpack.packb([[0, -1, []]])},
         {"stable": msgpack.packb([[0, 1, [0, 1]]])},

@@ -29,6 +29,7 @@ from causal.ordering.delivery import Delivery
 from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.frames import SenderFrame
+from causal.ordering.heard import Heard
 from causal.ordering.horizon import Horizons
 from causal.ordering.link import InboundLink
 from causal.ordering.settlement import Settlement
@@ -47,6 +48,7 @@ LEFT_OUT: dict[type, frozenset[str]] = {
     # How often something happened decides nothing; a set that is kept sorted says no more than the links.
     Horizons: frozenset({"_settlement", "waits", "asked"}),
     SendCounts: frozenset({"_entries_max", "_me", "_merged", "_shared"}),
+    Heard: frozenset({"_me", "_hlc"}),
     # Decides only when bytes are counted anew; is only shown.
     InboundLink: frozenset({"bytes_most", "skew_ms"}),
 }

@@ -65,7 +65,7 @@ class Hello(_message.Message):
     def __init__(self, version: _Optional[int] = ..., sender: _Optional[_Union[Origin, _Mapping]] = ..., receiver: _Optional[str] = ..., process: _Optional[int] = ...) -> None: ...
 
 class SenderFrame(_message.Message):
-    __slots__ = ("number", "origins", "destinations", "subjects", "base", "copies", "stable", "questions", "past", "farewell", "given_up")
+    __slots__ = ("number", "origins", "destinations", "subjects", "base", "copies", "stable", "questions", "past", "farewell", "given_up", "exhaustive", "heard")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ORIGINS_FIELD_NUMBER: _ClassVar[int]
     DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,8 @@ class SenderFrame(_message.Message):
     PAST_FIELD_NUMBER: _ClassVar[int]
     FAREWELL_FIELD_NUMBER: _ClassVar[int]
     GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
+    EXHAUSTIVE_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
     number: int
     origins: _containers.RepeatedCompositeFieldContainer[Origin]
     destinations: _containers.RepeatedCompositeFieldContainer[Name]
@@ -88,7 +90,9 @@ class SenderFrame(_message.Message):
     past: int
     farewell: bool
     given_up: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, number: _Optional[int] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., destinations: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., subjects: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., base: _Optional[_Union[Base, _Mapping]] = ..., copies: _Optional[bytes] = ..., stable: _Optional[bytes] = ..., questions: _Optional[_Iterable[int]] = ..., past: _Optional[int] = ..., farewell: bool = ..., given_up: _Optional[_Iterable[int]] = ...) -> None: ...
+    exhaustive: bool
+    heard: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, number: _Optional[int] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., destinations: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., subjects: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., base: _Optional[_Union[Base, _Mapping]] = ..., copies: _Optional[bytes] = ..., stable: _Optional[bytes] = ..., questions: _Optional[_Iterable[int]] = ..., past: _Optional[int] = ..., farewell: bool = ..., given_up: _Optional[_Iterable[int]] = ..., exhaustive: bool = ..., heard: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Base(_message.Message):
     __slots__ = ("last", "unsettled")

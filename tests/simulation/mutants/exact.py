@@ -321,9 +321,9 @@ def nobody_asks_on_about_garbage() -> Iterator[None]:
 def a_clock_denies_what_it_was_not_told() -> Iterator[None]:
     true = SendCounts.merge
 
-    def merge(self: SendCounts, clock: Clock | None) -> None:
+    def merge(self: SendCounts, clock: Clock | None, *, exhaustive: bool = False) -> None:
         if clock is not None:
-            true(self, clock)
+            true(self, clock, exhaustive=exhaustive)
 
     with patch.object(SendCounts, "merge", merge):
         yield
