@@ -25,6 +25,9 @@ _SHORT = {
 }
 """Series of the growth, and their names."""
 
+_TAKEN_APART = {*_SHORT, "process-bare", "process-clock", "process-5", "bounded-16"} - {"matrix"}
+"""Of which the bytes are shown by what they are for."""
+
 PLOTTED_AT = 100
 """Services of the plots that have them fixed."""
 
@@ -67,7 +70,7 @@ def parts(cells: Cells, rate: float = 0.1) -> str | None:
         for cell in _of(cells, rate, 0)
         if cell["services"] == PLOTTED_AT
         for name, result in cell["results"].items()
-        if name != "matrix"
+        if name in _TAKEN_APART
     }
     if not rows:
         return None
