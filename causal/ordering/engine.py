@@ -362,6 +362,7 @@ class Engine:
         output = output or Output()
         if not arrival.started:
             self.contexts.dropped(arrival)
+            self.delivery.dropped(arrival)
         self.delivery.finish(arrival, output)
         arrival.context = None
         context = self.context

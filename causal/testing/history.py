@@ -19,7 +19,7 @@ from causal.ordering.verdict import Ordering
 from causal.testing.clocks import wrong_clocks
 from causal.testing.facts import Past, Place, Sent
 
-OF_A_SPLIT = frozenset({"clock", "error", "false alarm", "held needlessly", "invariant", "order"})
+OF_A_SPLIT = frozenset({"clock", "error", "false alarm", "held needlessly", "invariant", "order", "silent"})
 """What may go wrong where two processes pass for one, until one of them is stopped and the other starts again: their
 dots are the same, and third nodes follow the one's and wait for the other's. What no dot of another's can excuse is
 that something counts as settled and is lost, is handled twice, or that all stands still for ever."""
@@ -336,7 +336,11 @@ class History:
             for lost in self.messages_of(sent.past & place.lost_ever):
                 if place.named & (lost.bit | self._followers(lost) & sent.past):
                     return
-            self.tally["silent"] += 1
+            # A process that starts without its state does not know what its former self had said of losses, nor that
+            # there was one before: a sender that it never met, behind a later clock entry of the same name.
+            self.tally["silent at a node that has started anew"] += place.restarted
+            if not place.restarted:
+                self.blame(f"silent: {name} starts {sent.dot}, and no verdict has told of what is lost before it")
 
     def _excused(self, name: str, place: Place, sent: Sent, missing: int, bounded: bool) -> int:
         """Of what is missing, what this node could not know of: its sender had not dialled in this run when the message

@@ -175,10 +175,10 @@ class Member:
         if comes_back is not None:
             self._timeline.after(comes_back, self.restart, self.incarnation + self._random.randint(1, 1_000_000))
 
-    def evict(self, name: str) -> None:
+    def evict(self, name: str, incarnation: int = -1) -> None:
         """An operator says that the present incarnation of this name is gone."""
         output = Output()
-        gone = self.engine.departures.evicted(name, output)
+        gone = self.engine.departures.evicted(name, output, incarnation)
         if gone is None:
             return
         self._network.tally["evicted"] += 1

@@ -460,3 +460,5 @@ def test_evict_of_a_node_of_which_nothing_is_known_and_of_oneself_does_nothing()
     assert evict(net["S1"], "S2") is None
     assert evict(net["S1"], "S1") is None
     assert evict(net["S1"], "X") is None
+    assert net["S1"].engine.departures.evicted("X", Output(), 7) == NodeId("X", 7)
+    assert net["S1"].engine.settlement.missing_here(NodeId("X", 7), 1) == LOST
