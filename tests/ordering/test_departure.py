@@ -239,7 +239,7 @@ def test_later_incarnation_leaves_of_the_earlier_one_what_came_of_it_and_what_is
     assert [settlement.missing_here(s1.me, dot.seq) for dot in dots] == [MET, LOST, MET]
     remains = settlement.former.get(s1.me)
     assert remains is not None
-    assert (remains.to, remains.beyond) == (1, {3})
+    assert (remains.to, remains.beyond) == (1, frozenset({3}))
 
 
 def test_earlier_incarnation_keeps_its_link_until_what_came_of_it_is_settled() -> None:
