@@ -325,7 +325,7 @@ class History:
             for other in self.messages_of(missing & ~self._excused(name, place, sent, missing, bounded)):
                 self.blame(f"order: {name} starts {sent.dot} before {other.dot} is settled")
         self.tally["started after a loss"] += 1
-        if ordered:
+        if ordered and sent.past & place.lost_ever:
             self.tally["started after a loss that an earlier verdict named"] += 1
             for lost in self.messages_of(sent.past & place.lost_ever):
                 if place.named & (lost.bit | self._followers(lost) & sent.past):
