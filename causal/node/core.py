@@ -251,10 +251,10 @@ class Core:
 
     # -- doing without others ----------------------------------------------------------------------------------
 
-    def evict(self, name: str) -> int | None:
+    def evict(self, name: str, incarnation: int) -> int | None:
         """Take the present incarnation of a node for gone; which that is, None if there is none that is not gone."""
         output = Output()
-        gone = self.engine.departures.evicted(name, output)
+        gone = self.engine.departures.evicted(name, output, incarnation)
         if gone is None:
             return None
         log.warning("%s: %s has been evicted, what it never got across is lost", self.me.name, gone)

@@ -271,17 +271,18 @@ class Node:
         check_timeout(timeout)
         await core.own.settled(core.own_seqs(dots) if dots else None, timeout)
 
-    def evict(self, name: str) -> int | None:
+    def evict(self, name: str, incarnation: int | None = None) -> int | None:
         """Do without a sender that is away for good: its present incarnation counts as gone here from now on.
 
         What it never got across is lost: what waits for that goes on, and a verdict names it. This node talks to it no
         more until it is started again, and tells it so. Call it wherever `status()` says that something waits for it.
-        Returns the incarnation; None if nothing is known of that name, or it is gone already. Raises `ValueError`.
+        Returns the incarnation; None if nothing is known of that name (then say the `incarnation` that others name), or
+        it is gone already. Raises `ValueError`.
         """
         core = self._running()
         if name == self.name:
             raise ValueError(f"{name} cannot evict itself: leave the node instead")
-        return core.evict(name)
+        return core.evict(name, -1 if incarnation is None else incarnation)
 
     def give_up(self, peer: str) -> list[Dot]:
         """Give up what is unsettled at a peer, such as one that is away for good: the messages are in `dead_letters`.

@@ -44,6 +44,10 @@ states its *base*: up to which seq all is settled, and what is not and will come
 incarnation, what the old one never got across is *lost*: whoever waits for it is released, with a verdict, once all
 that is older than itself has come and is settled, since what a lost message had followed is not known.
 
+*Departures.* A sender that leaves with everything settled says goodbye; one that is away can be evicted, and what waits
+for a receiver that is away can be given up, both by an operator. Of what is gone a small record stays, for good.
+(`departure.py`, `former.py`, `farewell.py`, `giving_up.py`)
+
 *Twins.* Two processes with one name are a mistake. The one with the later incarnation has the name; of two with the
 same one, the first that was let in. The other is refused, says so, and loses nothing unawares. (`greeting.py`)
 

@@ -35,6 +35,8 @@ class Delivery:
         self.horizons = Horizons(settlement)
         self._untold: dict[Dot, None] = {}
         """Lost messages that no verdict has named yet, oldest first."""
+        self._doubts: dict[Dot, None] = {}
+        """Of a sender that is gone, the last message that something counted which says `unsure` to no handler."""
         self._ordering_of = ordering_of
         self._subject: str | None = None
         self._ordering = Ordering.CAUSAL
@@ -177,7 +179,7 @@ class Delivery:
             arrival.looked_at += 1
         if arrival.horizon and self._waits_under_horizon(arrival, output):
             return False
-        if self._untold or arrival.lost:
+        if self._untold or arrival.lost or self._doubts:
             self._tell_losses(arrival)
         arrival.in_turn = True
         arrival.held_under = None
@@ -201,7 +203,8 @@ class Delivery:
             return True
         last = self.horizons.last_before(arrival)
         if last is None:
-            self.horizons.doubt(arrival)
+            for dot in self.horizons.doubt(arrival):
+                self._keep(self._doubts, dot)
             return False
         self.holdback.hold(arrival, last.origin, last.copy.seq, absent=False)
         return True
@@ -224,16 +227,32 @@ class Delivery:
             for dot in arrival.lost:
                 self.leave_untold(dot)
             return
+        clock = arrival.copy.stamp.clock
         if self._untold:
-            arrival.add_lost(*may_follow(arrival.copy.stamp.clock, self._untold))
+            arrival.add_lost(*may_follow(clock, self._untold))
         for dot in arrival.lost:
             self._untold.pop(dot, None)
+        for dot in may_follow(clock, self._doubts) if self._doubts else ():
+            arrival.unsure = True
+            del self._doubts[dot]
 
     def leave_untold(self, dot: Dot) -> None:
         """This node knows that a predecessor is lost, or has said so, and no handler has been told."""
-        self._untold[dot] = None
-        if len(self._untold) > UNTOLD_MAX:
-            del self._untold[next(iter(self._untold))]
+        self._keep(self._untold, dot)
+
+    def _keep(self, dots: dict[Dot, None], dot: Dot) -> None:
+        dots[dot] = None
+        if len(dots) > UNTOLD_MAX:
+            del dots[next(iter(dots))]
+
+    def dropped(self, arrival: Arrival) -> None:
+        """No handler will read the verdict of this message: the next one is told what it says."""
+        for dot in arrival.lost:
+            self.leave_untold(dot)
+        if arrival.unsure:
+            self._keep(self._doubts, arrival.dot)
+            for dot in self.horizons.doubtful_of(arrival.copy.stamp.clock):
+                self._keep(self._doubts, dot)
 
     def _settle(self, arrival: Arrival, output: Output) -> None:
         origin, copy = arrival.origin, arrival.copy

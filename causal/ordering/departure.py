@@ -36,13 +36,14 @@ class Departures:
         self._settlement.latest[later.name] = later.incarnation
         self._look_again(later.name, later.incarnation, output)
 
-    def evicted(self, name: str, output: Output) -> NodeId | None:
-        """The latest incarnation of this name that has been heard of is taken for gone, with those before it.
+    def evicted(self, name: str, output: Output, incarnation: int = -1) -> NodeId | None:
+        """The latest incarnation of this name that has been heard of, here or by the operator, is taken for gone, with
+        those before it.
 
         Returns which that is; None if there is none that is not gone. O(origins heard of).
         """
         settlement = self._settlement
-        heard_of = [settlement.latest.get(name, -1), *self._delivery.awaited(name)]
+        heard_of = [incarnation, settlement.latest.get(name, -1), *self._delivery.awaited(name)]
         heard_of += [origin.incarnation for origin in settlement.stable if origin.name == name]
         link = settlement.outbound.get(name)
         if link is not None and link.incarnation is not None:

@@ -369,6 +369,7 @@ class Engine:
         output = output or Output()
         if not arrival.started:
             self.contexts.dropped(arrival)
+            self.delivery.dropped(arrival)
         self.delivery.finish(arrival, output)
         self.contexts.finished(arrival)
         if self.settlement.own.to_report:  # an own message, or one that waited for this one to settle in turn

@@ -9,7 +9,9 @@ its way must be refused. It says
 - what of its messages to this node is settled here; all others are lost. (Of one that has left, all are.)
 - what is known to be settled elsewhere, as its stable number did.
 
-Most records are one number: of a sender that got everything across, both are the same.
+Most records are one number: of a sender that got everything across, both are the same. Measured, with its name and
+incarnation: 190 bytes for one that left in good order, 125 to 160 for each run of one name, some 300 for one that was
+killed with messages on their way.
 """
 
 from __future__ import annotations

@@ -43,10 +43,11 @@ from heapq import heappop, heappush
 from sortedcontainers import SortedList
 
 from causal.ordering.counts import counted
-from causal.ordering.dot import NodeId
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.holdback import Arrival
 from causal.ordering.link import InboundLink
 from causal.ordering.output import Output
+from causal.ordering.scope import Scope
 from causal.ordering.settlement import Settlement
 from causal.ordering.stamp import Clock
 from causal.ordering.verdict import Ordering
@@ -191,26 +192,42 @@ class Horizons:
                 return origin
         return None
 
-    def doubt(self, arrival: Arrival) -> None:
+    def doubt(self, arrival: Arrival) -> list[Dot]:
         """A copy is let go that may follow what a sender that is gone never got across. Nobody can name that, but a
         handler must be told: for each count that a clock has of such a sender, and once where clocks cannot tell.
-        A verdict that names a loss has told of its sender."""
-        if arrival.ordering is not Ordering.CAUSAL or arrival.finished:
-            return  # no handler would hear of it in time
+        A verdict that names a loss has told of its sender.
+
+        Returns what somebody else has to be told, since no handler would hear of it in time: the last messages counted
+        of such senders. A later clock may not count them any more, if they have started anew."""
         clock = arrival.copy.stamp.clock
+        if arrival.ordering is not Ordering.CAUSAL or arrival.finished:
+            return [dot for dot in self.doubtful_of(clock) if dot.seq > self._doubted.get(dot.origin, 0)]
+        # A clock is that of a whole process: in context scope what it counts need not be what the copy follows, so
+        # that one verdict does not do for the next copy.
+        scoped = self._settlement.inbound[arrival.origin].scope is Scope.CONTEXT
         named = {dot.origin for dot in arrival.lost}
         for origin, count in (clock or {}).items():
-            if self._settlement.is_gone(origin) and count > self._doubted.get(origin, 0):
+            if self._settlement.is_gone(origin) and (scoped or count > self._doubted.get(origin, 0)):
                 if origin not in named and self._is_told_of_all(origin, clock, count):
                     continue
                 arrival.unsure = True
-                self._doubted[origin] = count
+                if not scoped:
+                    self._doubted[origin] = count
                 if len(self._doubted) > DOUBTED_MAX:
                     del self._doubted[next(iter(self._doubted))]
         for origin, heard in list(self._doubtful.items()):
             if origin in named or (heard < arrival.horizon and counted(clock, origin) is None):
                 arrival.unsure = True
                 del self._doubtful[origin]
+        return []
+
+    def doubtful_of(self, clock: Clock | None) -> list[Dot]:
+        """The last messages that the clock counts of senders that are gone with something of it, perhaps."""
+        return [
+            Dot(origin.name, origin.incarnation, count)
+            for origin, count in (clock or {}).items()
+            if self._settlement.is_gone(origin) and not self._is_told_of_all(origin, clock, count)
+        ]
 
     def _is_told_of_all(self, origin: NodeId, clock: Clock | None, count: int) -> bool:
         """Whether a sender that is gone has got across everything that the clock counts of it."""

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from causal.errors import TokenError
 from causal.ordering.context import CausalContext
-from causal.ordering.dot import NodeId
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.scope import Scope
+from causal.ordering.settlement import LOST
 from causal.ordering.stamp import NO_DOTS, NO_PENDING, Clock, Dots, Pending, count_of, each, joined_seqs
 
 
@@ -70,6 +71,9 @@ def observe(engine: Engine, context: CausalContext, token: Token, now_ms: int) -
     engine.hlc.merge_int(token.timestamp, now_ms)
     engine.contexts.keep(context)
     settlement = engine.settlement
+    for origin, seq in each(token.pending.get(engine.me.name, NO_DOTS)):
+        if settlement.missing_here(origin, seq) == LOST:  # no copy will list it, and so no verdict name it
+            engine.delivery.leave_untold(Dot(origin.name, origin.incarnation, seq))
     context.merge(token.pending, settlement.is_settled, token.timestamp, token.closed, settlement.is_lost)
     context.reach(token.horizon)
     engine.counts.merge(token.clock)

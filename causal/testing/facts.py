@@ -10,6 +10,11 @@ from dataclasses import dataclass, field
 from causal.ordering.dot import Dot
 from causal.ordering.stamp import Stamp
 
+OF_A_SPLIT = frozenset({"clock", "error", "false alarm", "held needlessly", "invariant", "order", "silent"})
+"""What may go wrong where two processes pass for one, until one of them is stopped and the other starts again: their
+dots are the same, and third nodes follow the one's and wait for the other's. What no dot of another's can excuse is
+that something counts as settled and is lost, is handled twice, or that all stands still for ever."""
+
 
 @dataclass(slots=True)
 class Sent:

@@ -17,12 +17,7 @@ from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Stamp
 from causal.ordering.verdict import Ordering
 from causal.testing.clocks import wrong_clocks
-from causal.testing.facts import Past, Place, Sent
-
-OF_A_SPLIT = frozenset({"clock", "error", "false alarm", "held needlessly", "invariant", "order"})
-"""What may go wrong where two processes pass for one, until one of them is stopped and the other starts again: their
-dots are the same, and third nodes follow the one's and wait for the other's. What no dot of another's can excuse is
-that something counts as settled and is lost, is handled twice, or that all stands still for ever."""
+from causal.testing.facts import OF_A_SPLIT, Past, Place, Sent
 
 
 class History:
@@ -261,7 +256,7 @@ class History:
                 self._lose(place, sent.bit & place.addressed & ~place.received & ~place.told_settled)
 
     def given_up(self, name: str, dot: Dot) -> None:
-        """A copy has come in that its sender has given up: it is dropped at once."""
+        """A copy has come in that its sender has given up: dropped at once."""
         number = self._by_dot[dot][-1].bit.bit_length() - 1
         self.received(name, number)
         self.finished(name, number)
@@ -329,16 +324,19 @@ class History:
             return
         missing = early & ~place.lost_ever
         if missing:
-            excused = self._excused(name, place, sent, missing, bounded)
-            for other in self.messages_of(missing & ~excused):
+            for other in self.messages_of(missing & ~self._excused(name, place, sent, missing, bounded)):
                 self.blame(f"order: {name} starts {sent.dot} before {other.dot} is settled")
         self.tally["started after a loss"] += 1
-        if ordered:
+        if ordered and sent.past & place.lost_ever:
             self.tally["started after a loss that an earlier verdict named"] += 1
             for lost in self.messages_of(sent.past & place.lost_ever):
                 if place.named & (lost.bit | self._followers(lost) & sent.past):
                     return
-            self.tally["silent"] += 1
+            # A process that has lost its state does not know of what losses its former self had been told; nor can it
+            # of a sender that it never met, behind a later clock entry of the same name.
+            self.tally["silent at a node that has started anew"] += place.restarted
+            if not place.restarted:
+                self.blame(f"silent: {name} starts {sent.dot}, and no verdict has told of what is lost before it")
 
     def _excused(self, name: str, place: Place, sent: Sent, missing: int, bounded: bool) -> int:
         """Of what is missing, what this node could not know of: its sender had not dialled in this run when the message
@@ -359,11 +357,7 @@ class History:
         return before_lost | unknown
 
     def _followers(self, first: Sent) -> int:
-        bits = 0
-        for sent in self.messages:
-            if sent.past & first.bit:
-                bits |= sent.bit
-        return bits
+        return sum(sent.bit for sent in self.messages if sent.past & first.bit)
 
     def judge_held(self, name: str, number: int, waits_for: Dot | None = None) -> None:
         """A message is held at this moment: something that it must wait for has to be missing, and what it waits for
@@ -391,8 +385,7 @@ class History:
         return any(place.finished_ever & sent.bit for place in self._places(name, sent))
 
     def judge_complete(self, runs: dict[str, int]) -> None:
-        """At the end: all that was sent and not lost is settled, and so is what counts so. `runs`: the last starts of
-        the processes that still run; those of the others are not waited for."""
+        """At the end: all is settled that was sent and not lost, or counts so. `runs`: the starts that go on."""
         for sent in self.messages:
             going_on = runs.get(sent.process) == sent.run
             for name in sent.destinations:

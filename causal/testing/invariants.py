@@ -68,6 +68,19 @@ class Invariants:
                 yield "the context has a destination for which nothing is pending"
 
 
+def is_bounded(engine: Engine, arrival: Arrival) -> bool:
+    """Whether a held copy, or what it waits for, has a horizon: that may make it wait for what it does not follow."""
+    inbound = engine.settlement.inbound
+    while not arrival.horizon:
+        if arrival.held_under is None or (link := inbound.get(arrival.held_under[0])) is None:
+            return False
+        awaited = link.unsettled.get(arrival.held_under[1])
+        if awaited is None or awaited.copy.stamp.timestamp >= arrival.copy.stamp.timestamp:
+            return False  # it is later only where a rule is taken away, and then they may wait in circles
+        arrival = awaited
+    return True
+
+
 def kept_of_the_gone(engine: Engine, *, asked: bool) -> Iterator[str]:
     """What is kept of senders that are gone, beside their records: at rest nothing (F9).
 

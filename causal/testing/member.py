@@ -21,7 +21,6 @@ from causal.ordering.frames import (
     Welcome,
 )
 from causal.ordering.giving_up import give_up, left_to_wait_for
-from causal.ordering.holdback import Arrival
 from causal.ordering.output import EngineConfig, Output
 from causal.ordering.reincarnation import can_reincarnate, reincarnate
 from causal.ordering.scope import Scope
@@ -29,7 +28,7 @@ from causal.ordering.verdict import Ordering
 from causal.testing.figures import Figures
 from causal.testing.history import History
 from causal.testing.inbound import InboundStreams
-from causal.testing.invariants import Invariants, kept_of_the_gone
+from causal.testing.invariants import Invariants, is_bounded, kept_of_the_gone
 from causal.testing.network import MS, Network, Stream
 from causal.testing.plan import SUBJECTS, Plan
 from causal.testing.work import Draw, Work, number_of
@@ -176,10 +175,10 @@ class Member:
         if comes_back is not None:
             self._timeline.after(comes_back, self.restart, self.incarnation + self._random.randint(1, 1_000_000))
 
-    def evict(self, name: str) -> None:
+    def evict(self, name: str, incarnation: int = -1) -> None:
         """An operator says that the present incarnation of this name is gone."""
         output = Output()
-        gone = self.engine.departures.evicted(name, output)
+        gone = self.engine.departures.evicted(name, output, incarnation)
         if gone is None:
             return
         self._network.tally["evicted"] += 1
@@ -226,20 +225,8 @@ class Member:
         if self._strict and self._plan.seed % THOROUGH == 0:
             self._check_invariants()
         for arrival in self.engine.delivery.holdback:
-            if not arrival.finished and not self._is_bounded(arrival):
+            if not arrival.finished and not is_bounded(self.engine, arrival):
                 self._history.judge_held(self.place, number_of(arrival), arrival.waits_for)
-
-    def _is_bounded(self, arrival: Arrival) -> bool:
-        """Whether it, or what it waits for, has a horizon: that may make it wait for what it does not follow."""
-        inbound = self.engine.settlement.inbound
-        while not arrival.horizon:
-            if arrival.held_under is None or (link := inbound.get(arrival.held_under[0])) is None:
-                return False
-            awaited = link.unsettled.get(arrival.held_under[1])
-            if awaited is None or awaited.copy.stamp.timestamp >= arrival.copy.stamp.timestamp:
-                return False  # it is later only where a rule is taken away, and then they may wait in circles
-            arrival = awaited
-        return True
 
     def _check_invariants(self) -> None:
         for text in self._invariants.broken():

@@ -71,6 +71,6 @@ class Operator:
                 self._history.crashed(name, away.incarnation + 1)
             for member in self._members.values():
                 if member.up:
-                    member.evict(name)
+                    member.evict(name, away.incarnation)
                     if name in member.peers:
                         member.give_up(name)

@@ -145,6 +145,8 @@ class Plan:
                 gifts=people.choice((0, 0, 0, 0, 2)),
             )
         plan = replace(plan, **overrides)
+        if plan.leaves or plan.evictions or plan.gifts:
+            plan = replace(plan, twin=False, twin_listens=False)  # one kind of mistake at a time
         unasked = unasked and not (plan.crashes or plan.lost or plan.tokens or plan.leaves or plan.evictions)
         if unasked and not plan.twin and "garbage_after_ms" not in overrides:
             # Nobody is gone, no stable number gets lost, no dot comes by a way on which none follows: so contexts must

@@ -24,6 +24,7 @@ from zlib import crc32
 from causal.ordering.contexts import merged
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
+from causal.testing.figures import EXPECTED
 from causal.testing.history import History
 from causal.testing.member import MakeEngine, Member
 from causal.testing.network import MS, Network, Timeline
@@ -35,89 +36,6 @@ SETTLE_MS = 20_000
 """How long a healed run may take until it is at rest, in ms of virtual time."""
 HANDLER_SENDS = 3
 """Messages that handlers may send for each one of a client, so that a run ends."""
-
-EXPECTED = (
-    # What goes wrong.
-    "clock drift",
-    "clock steps back",
-    "crash",
-    "dropped while held",
-    "evicted",
-    "frame lost",
-    "frame repeated",
-    "frames lost with the stream",
-    "given up",
-    "handler failed",
-    "handler finds no room",
-    "hello of a run that is over",
-    "left",
-    "left with something unsettled",
-    "link cut",
-    "refused: name_taken",
-    "refused: stale_incarnation",
-    "send waits for room",
-    "stays away",
-    "stream torn",
-    "twin fenced",
-    "twins both let in",
-    # What is sent.
-    "destination listed twice",
-    "none in turn",
-    "none out of turn",
-    "sent to itself",
-    "sent to several",
-    "sent after messages by name",
-    "sent in context scope",
-    "sent with a key in context scope",
-    "token observed",
-    # What the engine does.
-    "answered by an incarnation that is gone",
-    "answered by another process",
-    "base with unsettled ones",
-    "clock left out",
-    "closed dots kept",
-    "credit exhausted",
-    "duplicate held",
-    "duplicate settled",
-    "folded",
-    "gap",
-    "given up: dropped where it was to go",
-    "given up: settles in turn, later",
-    "goodbye",
-    "goodbye, and all is settled everywhere",
-    "held",
-    "held under its horizon",
-    "held until links are past its horizon",
-    "held: own dot of a running handler",
-    "held: sibling of a multicast",
-    "lost dot told",
-    "question about a horizon",
-    "stamps of a sender that is exhaustive",
-    "stamps of one that is not",
-    "count on a frame",
-    "question answered by destination",
-    "question answered by origin",
-    "question answered by teller",
-    "question to a destination",
-    "question to a teller",
-    "question to the origin",
-    "records of senders that are gone",
-    "reincarnated",
-    "released",
-    "released as a predecessor is lost",
-    "released under a horizon",
-    "resend of a gap",
-    "resumed: sent again",
-    "resumed: settled",
-    "resumed: unsettled there",
-    "settles in turn, later",
-    "siblings folded",
-    "stable number names one that lags",
-    "stable number prunes a context",
-    "stamp pruned",
-    "unsure",
-)
-"""Figures of the faults and of the engine's rules: many seeds without one of them show nothing about it."""
 
 
 @dataclass(slots=True)

@@ -121,6 +121,7 @@ async def test_evict_of_a_name_of_which_nothing_is_known_and_of_the_node_itself(
     s1, s2 = quick("S1"), quick("S2")
     async with Cluster(s1, s2):
         assert s1.evict("S9") is None
+        assert s1.evict("S9", incarnation=7) == 7
         with pytest.raises(ValueError, match="S1 cannot evict itself: leave the node instead"):
             s1.evict("S1")
 

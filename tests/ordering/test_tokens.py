@@ -37,6 +37,20 @@ def test_token_lists_nothing_that_is_settled() -> None:
     assert token_of(s1.engine, request).pending == {}
 
 
+def test_loss_that_only_a_token_names_is_told_to_whatever_follows_it() -> None:
+    """S1's message to S3 is lost with its incarnation; S3 reads of it beside a row, and sends to itself."""
+    net = Net(*NAMES, connect=False)
+    s1, _, s3 = net
+    lost = s1.send("S3")
+    s1.send("S2")
+    token = token_of(s1.engine, s1.engine.context)
+    net.restart("S1")
+    net.connect("S1", "S3")
+    observe(s3.engine, s3.engine.context, token, net.now_ms)
+    note = s3.send("S3")
+    assert s3.ready[note].verdict.missing == (lost,)
+
+
 def test_timestamp_after_an_observed_token_is_later_than_it_though_the_clock_is_behind() -> None:
     net = Net(*NAMES)
     s1, s2, _ = net

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from causal.testing import simulator
+from causal.testing.figures import EXPECTED
 from causal.testing.simulator import Result, attempt, main, silent_figures, simulate, simulate_many
 
 CORE_SEEDS = range(6)
@@ -118,7 +119,7 @@ def test_command_line_that_keeps_going_runs_all_seeds_and_counts_those_that_fail
 def test_command_line_for_many_seeds_without_a_violation_succeeds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    used = Counter(dict.fromkeys(simulator.EXPECTED, 1))
+    used = Counter(dict.fromkeys(EXPECTED, 1))
     monkeypatch.setattr(simulator, "simulate", lambda seed: Result(seed, tally=used))
     assert main(["--seeds", "0:3", "--jobs", "1"]) == 0
     assert capsys.readouterr().out.endswith("0 violations\n")

@@ -7,7 +7,7 @@ malformed frames are off, errors of the engine only break a stream, invariants a
 
 from __future__ import annotations
 
-from tests.simulation.mutants import bounded, exact, scope, silence
+from tests.simulation.mutants import bounded, departures, exact, scope, silence
 from tests.simulation.mutants.registry import MUTANTS
 
-__all__ = ["MUTANTS", "bounded", "exact", "scope", "silence"]
+__all__ = ["MUTANTS", "bounded", "departures", "exact", "scope", "silence"]
