@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from causal.errors import BackpressureError, ProtocolError
 from causal.node.arguments import check_dot, dots_after
 from causal.node.config import NodeConfig
+from causal.node.counters import Counters
 from causal.node.handlers import Handlers
 from causal.node.letters import DeadLetter, DeadLetters
 from causal.node.message import Message
@@ -36,30 +36,6 @@ log = logging.getLogger("causal")
 def now_ms() -> int:
     """Physical time for the hybrid clock, in ms since 1970."""
     return time.time_ns() // 1_000_000
-
-
-@dataclass(slots=True)
-class Counters:
-    """What this run has seen, in messages."""
-
-    received: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    """Dots that came again with another content."""
-    held: int = 0
-    """Messages that were not ready as they came."""
-    delivered: int = 0
-    """First runs of a handler."""
-    lost: int = 0
-    """Of them, those that follow a message which can never come: their verdict names it."""
-    unsure: int = 0
-    """Of them, those of which nobody could say whether all that precedes them had been here."""
-    retried: int = 0
-    """Further runs."""
-    settled: int = 0
-    dead_lettered: int = 0
-    given_up: int = 0
-    """Received and not handled, since their sender had given them up while this node was away."""
 
 
 class Core:

@@ -12,8 +12,7 @@ from causal.node.inbound import InboundStreams
 from causal.node.outbound import OutboundStreams
 from causal.node.strands import Handling
 from causal.ordering import Arrival, NodeId
-from causal.ordering.context import CausalContext
-from causal.ordering.contexts import merged
+from causal.ordering.context import CausalContext, merged
 from causal.ordering.link import Received
 from causal.ordering.stamp import dots_of, size_of
 

@@ -178,6 +178,14 @@ class CausalContext:
             left = still_closed(known or NO_DOTS, self.closed.get(destination, NO_DOTS), fresh, shut)
             self._close(destination, left)
 
+    def lists(self, origin: NodeId, seq: int) -> bool:
+        """Whether this message is pending, or a later one of its chain."""
+        for dots in self.pending.values():
+            seqs = dots.get(origin)
+            if seqs is not None and (seq <= seqs if isinstance(seqs, int) else seq in seqs):
+                return True
+        return False
+
     def copy(self) -> CausalContext:
         """Another context that follows the same. O(dots pending)."""
         copy = CausalContext(self.number)
@@ -348,3 +356,23 @@ class CausalContext:
             self.closed[destination] = closed
         else:
             self.closed.pop(destination, None)
+
+
+def merged(contexts: Iterable[CausalContext]) -> CausalContext:
+    """One context that follows what all of these follow, to look at. O(dots pending), however many share them."""
+    whole = CausalContext()
+    chains: dict[str, dict[NodeId, int]] = {}
+    singles: dict[str, dict[NodeId, set[int]]] = {}
+    for context in {id(context): context for context in contexts}.values():
+        whole.reach(context.horizon)
+        for destination, dots in context.pending.items():
+            chained, single = chains.setdefault(destination, {}), singles.setdefault(destination, {})
+            for origin, seqs in dots.items():
+                if isinstance(seqs, int):
+                    chained[origin] = max(seqs, chained.get(origin, 0))
+                else:
+                    single.setdefault(origin, set()).update(seqs)
+    for destination, chained in chains.items():
+        sets = {origin: frozenset(seqs) for origin, seqs in singles[destination].items()}
+        whole.merge({destination: {**chained, **sets}}, lambda *_: False, 0)
+    return whole

@@ -212,7 +212,7 @@ class Contexts:
     def _follow_as_told(self, staged: CausalContext, origin: NodeId, seq: int) -> bool:
         """A message between others, which some contexts here list. What it follows is listed there too, and nobody can
         tell which of it: so all of that is followed."""
-        listing = [context for context in self if _lists(context, origin, seq)]
+        listing = [context for context in self if context.lists(origin, seq)]
         for context in listing:
             self._absorb(staged, context)
         return bool(listing)
@@ -380,31 +380,3 @@ class Contexts:
             context = self._remembered.pop(recalled)
             name = (new, recalled[1]) if isinstance(recalled, tuple) and recalled[0] == old else recalled
             self._remembered[name] = context
-
-
-def _lists(context: CausalContext, origin: NodeId, seq: int) -> bool:
-    for dots in context.pending.values():
-        seqs = dots.get(origin)
-        if seqs is not None and (seq <= seqs if isinstance(seqs, int) else seq in seqs):
-            return True
-    return False
-
-
-def merged(contexts: Iterable[CausalContext]) -> CausalContext:
-    """One context that follows what all of these follow, to look at. O(dots pending), however many share them."""
-    whole = CausalContext()
-    chains: dict[str, dict[NodeId, int]] = {}
-    singles: dict[str, dict[NodeId, set[int]]] = {}
-    for context in {id(context): context for context in contexts}.values():
-        whole.reach(context.horizon)
-        for destination, dots in context.pending.items():
-            chained, single = chains.setdefault(destination, {}), singles.setdefault(destination, {})
-            for origin, seqs in dots.items():
-                if isinstance(seqs, int):
-                    chained[origin] = max(seqs, chained.get(origin, 0))
-                else:
-                    single.setdefault(origin, set()).update(seqs)
-    for destination, chained in chains.items():
-        sets = {origin: frozenset(seqs) for origin, seqs in singles[destination].items()}
-        whole.merge({destination: {**chained, **sets}}, lambda *_: False, 0)
-    return whole

@@ -89,18 +89,13 @@ class Engine:
         if urgent:
             messages_max, bytes_max = 2 * messages_max, 2 * bytes_max
         for name in destinations:
-            link = self.outbound[name]
-            count = len(link.outbox) - len(link.given_up)
-            if count and (count >= messages_max or link.outbox_bytes + size > bytes_max):  # one message always fits
-                return f"outbox of {name} is full ({count} unsettled, {link.outbox_bytes} bytes)"
+            if (full := self.outbound[name].obstacle(size, messages_max, bytes_max)) is not None:
+                return full
         contexts = self.contexts
         context = contexts.process if contexts.single and not follows.after else contexts.staged(follows)
         if context.size + len(destinations) > self.config.dots_max:
             contexts.prune(context)
-            self.stamping.fold(context, len(destinations))
-            dots = context.size + len(destinations)
-            if dots > self.config.dots_max:
-                return f"stamp would list {dots} dots, more than {self.config.dots_max}: waiting for settlements"
+            return self.stamping.obstacle(context, len(destinations), self.config.dots_max)
         return None
 
     def send(

@@ -66,6 +66,13 @@ class OutboundLink:
         self.asked_past = 0
         """The timestamp past which the receiver wants this link to be, on the present stream; 0: no question."""
 
+    def obstacle(self, size: int, messages_max: int, bytes_max: int) -> str | None:
+        """Why a payload of `size` bytes does not fit into the outbox, in words; one message always does."""
+        count = len(self.outbox) - len(self.given_up)
+        if count and (count >= messages_max or self.outbox_bytes + size > bytes_max):
+            return f"outbox of {self.peer} is full ({count} unsettled, {self.outbox_bytes} bytes)"
+        return None
+
     def enqueue(self, copy: Copy) -> None:
         """Give a copy its place on the link."""
         self.outbox[copy.seq] = copy

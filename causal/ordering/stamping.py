@@ -32,6 +32,14 @@ class Stamping:
             over -= folded
         return over
 
+    def obstacle(self, context: CausalContext, more: int, dots_max: int) -> str | None:
+        """Why a message cannot list `more` dots beside those that are pending, in words; what may be folded is."""
+        self.fold(context, more)
+        dots = context.size + more
+        return (
+            f"stamp would list {dots} dots, more than {dots_max}: waiting for settlements" if dots > dots_max else None
+        )
+
     def may_fold(self, destination: str, origin: NodeId) -> bool:
         """Whether dots of an origin for a destination may be folded, as far as the link's own end is here."""
         return origin != self._settlement.me or destination not in self.unopened

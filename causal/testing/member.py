@@ -7,7 +7,7 @@ from random import Random
 from zlib import crc32
 
 from causal.errors import CausalError, ClockDriftError
-from causal.ordering.contexts import merged
+from causal.ordering.context import merged
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.farewell import farewell

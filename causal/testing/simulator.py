@@ -21,7 +21,7 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
-from causal.ordering.contexts import merged
+from causal.ordering.context import merged
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.testing.figures import EXPECTED

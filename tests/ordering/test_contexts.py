@@ -10,8 +10,8 @@ import pytest
 
 from causal.errors import BackpressureError, ConfigurationError, ProtocolError, UnknownDotError
 from causal.ordering import Dot, Engine, EngineConfig, NodeId, Ordering, Output, VerdictKind
-from causal.ordering.context import CausalContext
-from causal.ordering.contexts import LOOKS_A_TICK, REMEMBERED_BY_THE_WAY, Follows, merged
+from causal.ordering.context import CausalContext, merged
+from causal.ordering.contexts import LOOKS_A_TICK, REMEMBERED_BY_THE_WAY, Follows
 from causal.ordering.frames import Hello, Refusal, RefusalCode, Welcome
 from causal.ordering.reincarnation import reincarnate
 from causal.ordering.scope import Scope
