@@ -1,8 +1,8 @@
 """The judge of a simulated run: happened-before from the history alone, as sets; no clock, stamp or context.
 
-Every message has a number, which its payload says (not even its dot is taken for its identity); a set of messages is the
-bits of an integer. `past` of a process is what its next message follows: what it sent and whatever it has started to
-handle, with their pasts (Lamport 1978).
+Every message has a number, which its payload says (not even its dot is taken for its identity); a set of messages is
+the bits of an integer. `past` of a process is what its next message follows: what it sent and whatever it has started
+to handle, with their pasts (Lamport 1978).
 
 In context scope a message follows less: what its *thread* (a handler's runs, a client's session) has, and what was sent
 or handled at the same node about the same key. Clocks are of the whole process in either scope, so both are kept.

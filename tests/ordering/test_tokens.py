@@ -49,6 +49,10 @@ def test_loss_that_only_a_token_names_is_told_to_whatever_follows_it() -> None:
     observe(s3.engine, s3.engine.context, token, net.now_ms)
     note = s3.send("S3")
     assert s3.ready[note].verdict.missing == (lost,)
+    s3.handle(note)
+    coming = Dot("S9", 1, 1)
+    observe(s3.engine, s3.engine.context, Token(token.timestamp, {"S3": {coming.origin: 1}}, None), net.now_ms)
+    assert s3.arrivals[s3.send("S3")].waits_for == coming, "it may still come"
 
 
 def test_timestamp_after_an_observed_token_is_later_than_it_though_the_clock_is_behind() -> None:
