@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from causal.errors import ClockDriftError, TokenError
-from causal.ordering import NodeId
+from causal.ordering import Dot, NodeId
 from causal.ordering.stamp import Dots
 from causal.ordering.tokens import Token, observe, renamed, token_of
 from tests.ordering.links import START_MS, Net, refused
