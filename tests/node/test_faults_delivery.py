@@ -292,7 +292,7 @@ async def test_f14_slow_consumer_pushes_back_up_to_the_send_and_no_further_than_
         assert not waiting.done()
         assert s1.status()["sends_waiting"] == 1
         await until(lambda: out(s1, "S2")["in_flight"] == 4)
-        assert s2.status()["links"]["in"][f"S1/{s1.incarnation}"]["unsettled"] == 4
+        await until(lambda: s2.status()["links"]["in"][f"S1/{s1.incarnation}"]["unsettled"] == 4)
         await s1.settled(await s1.send("S3", "b"), timeout=5)  # another link does not notice
         gate.open.set()
         await waiting
