@@ -143,7 +143,10 @@ DEEP = (
     ),
     # Without a frame that comes again (with one: beyond ten minutes).
     Scenario(name="fan-crash", messages=FAN, crashes=1, crashing=ALL, in_turn=True, states=2_459_530),
-    Scenario(name="triangle-two-crashes", messages=TRIANGLE, crashes=2, crashing=ALL, states=0),
+    # Of the sender and the relay (with the receiver too: beyond ten minutes).
+    Scenario(
+        name="triangle-two-crashes", messages=TRIANGLE, crashes=2, crashing=("S1", "S2"), in_turn=True, states=2_381_433
+    ),
     Scenario(name="triangle-lagging", messages=TRIANGLE, pauses=1, beats=2, states=2_878_499),
     # With one heartbeat out of its turn (with two: beyond ten minutes).
     Scenario(
