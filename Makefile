@@ -50,9 +50,9 @@ test: $(DEV_READY) ## every test: core (with full branch coverage of clock and o
 .PHONY: test-core
 # Two halves at once, one for each core; only the half that covers the pure layers pays for measuring coverage.
 test-core: $(DEV_READY) ## the fast tests, with full branch coverage of clock and ordering
-	@$(BIN)/python -m pytest -q -m "$(CORE)" --ignore tests/clock --ignore tests/ordering $(ARGS) \
+	@$(BIN)/python -m pytest -q -m "$(CORE)" --ignore tests/clock --ignore tests/ordering --ignore tests/observe $(ARGS) \
 		>$(VENV)/core.log 2>&1 & others=$$!; \
-	$(BIN)/python -m coverage run -m pytest -q -m "$(CORE)" tests/clock tests/ordering $(ARGS) && \
+	$(BIN)/python -m coverage run -m pytest -q -m "$(CORE)" tests/clock tests/ordering tests/observe $(ARGS) && \
 	$(BIN)/python -m coverage report; pure=$$?; \
 	wait $$others; others=$$?; cat $(VENV)/core.log; \
 	exit $$((pure + others))

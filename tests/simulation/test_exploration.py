@@ -12,7 +12,7 @@ import pytest
 
 from causal.testing.exploration.__main__ import CHANGED, line_of, main
 from causal.testing.exploration.judge import Judge
-from causal.testing.exploration.scenarios import ALL, QUICK, SIBLINGS, TRIANGLE, Message, Scenario, named
+from causal.testing.exploration.scenarios import ALL, DEEP, QUICK, SIBLINGS, TRIANGLE, Message, Scenario, named
 from causal.testing.exploration.search import explore
 from causal.testing.exploration.site import DOWN, UP, Input, Parcel, Site
 from causal.testing.exploration.times import PAUSE_MS, START_MS, class_of, time_in_turn
@@ -41,6 +41,10 @@ def test_quick_scenarios_have_one_of_three_nodes_and_three_messages_with_100_000
     assert (len(scenario.nodes), len(scenario.messages), scenario.repeated) == (3, 3, 1)
     assert any(len(message.to) > 1 for message in scenario.messages)
     assert scenario.states >= 100_000
+
+
+def test_number_of_states_of_every_scenario_is_known() -> None:
+    assert [scenario.name for scenario in (*QUICK, *DEEP) if not scenario.states] == []
 
 
 def test_a3_every_interleaving_of_a_multicast_a_message_after_it_and_a_duplicate_keeps_the_order() -> None:
