@@ -109,9 +109,9 @@ def the_process_follows_a_message_only_once_the_next_one_starts() -> Iterator[No
 def forgets_the_own_dot_of_a_running_handler() -> Iterator[None]:
     true = Contexts._follow_received
 
-    def follow_received(self: Contexts, context: CausalContext, arrival: Arrival) -> None:
+    def follow_received(self: Contexts, context: CausalContext, arrival: Arrival, *more: Any) -> None:
         arrival.passed, passed = arrival.passed or arrival.started, arrival.passed
-        true(self, context, arrival)
+        true(self, context, arrival, *more)
         arrival.passed = passed
 
     with patch.object(Contexts, "_follow_received", follow_received):
