@@ -245,7 +245,7 @@ async def test_b6_c6_second_process_with_a_name_takes_over_and_the_first_says_so
             twins.append(twin)
             twin.tell(
                 flood={"to": "S2", "count": 40, "size": 10, "pause": 0.05}
-            )  # longer than a process takes to start
+            )
             await until_handled(receiver, twin.incarnation)
         first, second = twins
         assert await second.hear("flooded", 20) == 40
