@@ -15,7 +15,15 @@ SEEDS_MAX = 200
 ACQUITTED = 50
 """Seeds of each kind of run in which nothing may be found without a mutant."""
 WHERE: dict[str, dict[str, Any]] = {
-    "a_dropped_message_takes_its_verdict_with_it": {"crashes": 3, "cuts": 3, "dropped": 0.3, "chain": 0.7},
+    "a_dropped_message_takes_its_verdict_with_it": {
+        "crashes": 3,
+        "cuts": 3,
+        "dropped": 0.5,
+        "chain": 0.7,
+        "messages": 36,
+        "none_subjects": 0,
+        "dependencies_max": 64,
+    },
     "counts_what_is_given_up_as_settled": {"gifts": 6, "cuts": 3, "chain": 0.7},
     "forgets_what_came_of_one_that_is_gone": {"leaves": 2, "crashes": 2, "chain": 0.7},
     "says_goodbye_while_something_is_unsettled": {"leaves": 2, "slow_links": 0.25, "chain": 0.7},
@@ -34,7 +42,7 @@ WHERE: dict[str, dict[str, Any]] = {
         "late_links_ms": 150,
         "links_known_ms": 1500,
     },
-    "nobody_asks_on_about_garbage": {"crashes": 3, "garbage_after_ms": 60},
+    "nobody_asks_on_about_garbage": {"links": 0.0, "nodes": 6, "tokens": 0.5, "garbage_after_ms": 60},
     "takes_a_clock_entry_for_any_incarnation": {"dependencies_max": 0, "crashes": 3},
 }
 """Rules that have something to do in one of some hundred or thousand runs only, and of which kind those are."""
