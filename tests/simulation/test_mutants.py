@@ -30,7 +30,6 @@ WHERE: dict[str, dict[str, Any]] = {
     "says_that_all_is_settled_everywhere_where_it_is_not": {"leaves": 2, "slow_links": 0.25, "chain": 0.7},
     "settles_what_is_given_up_out_of_turn": {"gifts": 12, "cuts": 3, "chain": 0.7},
     "takes_all_of_one_that_is_gone_for_settled": {"leaves": 2, "crashes": 3, "cuts": 3, "chain": 0.7},
-    "tells_no_loss_that_no_copy_lists": {"crashes": 3, "cuts": 3, "chain": 0.7, "tokens": 0.2},
     "waits_for_one_that_is_evicted": {"leaves": 2},
     "a_message_named_is_followed_without_what_it_follows": {"after": 0.3, "context_scope": 1.0},
     "believes_a_past_behind_a_lost_frame": {"dependencies_max": 0, "lost": 0.05},
