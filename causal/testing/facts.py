@@ -5,9 +5,10 @@ Sets of messages are the bits of an integer, by their numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from causal.ordering.dot import Dot
+from causal.ordering.dot import Dot, NodeId
 from causal.ordering.stamp import Stamp
 
 OF_A_SPLIT = frozenset({"clock", "error", "false alarm", "held needlessly", "invariant", "order", "silent"})
@@ -66,6 +67,8 @@ class Place:
     """Senders heard, with their latest incarnation."""
     dialled: dict[str, int] = field(default_factory=dict)
     """Those of them that have dialled this incarnation of it."""
+    met: set[NodeId] = field(default_factory=set)
+    """Every incarnation heard."""
     evicted: dict[str, int] = field(default_factory=dict)
     """Senders evicted here, with the incarnation."""
 
@@ -76,7 +79,18 @@ class Place:
     lost_ever: int = 0
     named: int = 0
     """What some verdict here has named as lost, or hinted at."""
+    hinted: int = 0
+    """What was lost already when some verdict has said that something may be missing."""
     restarted: bool = False
+
+    def can_know_of(self, losses: Iterable[Sent]) -> bool:
+        """Whether this process can tell somebody that one of these is lost.
+
+        One that has started anew does not know of what losses its former self had been told; none can know of a sender
+        that it never met, behind a later clock entry of the same name; and where clocks cannot tell who follows a loss,
+        the first that may is told, once.
+        """
+        return not self.restarted and any(lost.dot.origin in self.met and not self.hinted & lost.bit for lost in losses)
 
     def past_of(self, thread: object, key: int | None) -> int:
         """What the next message of this thread, with this key, follows."""

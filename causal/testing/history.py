@@ -144,9 +144,10 @@ class History:
         """
         self._released[name, number] = (dict(self.places[name].dialled), late)
 
-    def doubted(self, name: str, number: int) -> None:
-        """A message has been released, and says that something which precedes it may be missing."""
+    def doubted(self, name: str, number: int, *, unsure: bool) -> None:
+        """A message is released, and says that something before it may be missing."""
         sent, place = self._known(name, number), self.places[name]
+        place.hinted |= place.lost_ever if unsure else 0
         if sent is not None:  # it tells of senders that are gone, not of messages
             for lost in self.messages_of(place.lost_ever):
                 if self._of[lost.process, lost.dot.origin] & sent.past:
@@ -238,6 +239,7 @@ class History:
         """A node has met this incarnation of a sender: it knows that earlier ones are gone."""
         place = self.places[name]
         place.dialled[sender.name] = max(sender.incarnation, place.dialled.get(sender.name, 0))
+        place.met.add(sender)
         if sender.incarnation <= place.latest.get(sender.name, 0):
             return
         place.latest[sender.name] = sender.incarnation
@@ -327,16 +329,14 @@ class History:
             for other in self.messages_of(missing & ~self._excused(name, place, sent, missing, bounded)):
                 self.blame(f"order: {name} starts {sent.dot} before {other.dot} is settled")
         self.tally["started after a loss"] += 1
-        if ordered and sent.past & place.lost_ever:
+        if ordered and (losses := list(self.messages_of(sent.past & place.lost_ever))):
             self.tally["started after a loss that an earlier verdict named"] += 1
-            for lost in self.messages_of(sent.past & place.lost_ever):
-                if place.named & (lost.bit | self._followers(lost) & sent.past):
-                    return
-            # A process that has lost its state does not know of what losses its former self had been told; nor can it
-            # of a sender that it never met, behind a later clock entry of the same name.
-            self.tally["silent at a node that has started anew"] += place.restarted
-            if not place.restarted:
+            if any(place.named & (lost.bit | self._followers(lost) & sent.past) for lost in losses):
+                return
+            if place.can_know_of(losses):
                 self.blame(f"silent: {name} starts {sent.dot}, and no verdict has told of what is lost before it")
+            else:
+                self.tally["silent, and cannot be known"] += 1
 
     def _excused(self, name: str, place: Place, sent: Sent, missing: int, bounded: bool) -> int:
         """Of what is missing, what this node could not know of: its sender had not dialled in this run when the message

@@ -235,7 +235,7 @@ class Work:
             self._figures.started(arrival)
             self._history.named(self._place, arrival.lost)
             if arrival.unsure or arrival.lost:
-                self._history.doubted(self._place, number_of(arrival))
+                self._history.doubted(self._place, number_of(arrival), unsure=arrival.unsure)
         thread = number_of(arrival) if self._scoped else None
         self._history.started(
             self._place,

@@ -243,7 +243,7 @@ async def test_b6_c6_second_process_with_a_name_takes_over_and_the_first_says_so
             at = {"peers": f"S2={receiver.address}", "trace": str(tmp_path / f"s1-{number}.jsonl"), "drain_timeout": 0}
             twin = await launched(stack, "S1", **at)  # type: ignore[arg-type]  # the settings, not the argument
             twins.append(twin)
-            twin.tell(flood={"to": "S2", "count": 40, "size": 10, "pause": 0.02})
+            twin.tell(flood={"to": "S2", "count": 40, "size": 10, "pause": 0.05})
             await until_handled(receiver, twin.incarnation)
         first, second = twins
         assert await second.hear("flooded", 20) == 40

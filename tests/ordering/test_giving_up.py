@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from causal.errors import BackpressureError, ProtocolError
-from causal.ordering import Dot, EngineConfig
+from causal.ordering import Dot, EngineConfig, Output, VerdictKind
 from causal.ordering.giving_up import give_up, is_waited_for, left_to_wait_for
 from tests.ordering.links import Net, refused
 
@@ -139,3 +139,51 @@ def test_loss_that_a_message_given_up_followed_is_told_to_the_next_one() -> None
     assert s3.handle_all() == [last]
     assert s3.arrivals[last].verdict.missing == (lost,)
     assert lost == Dot("S1", 1, 1)
+
+
+def test_loss_in_the_verdict_of_a_message_that_is_dropped_is_told_to_the_next_one() -> None:
+    net = Net("S1", "S2", "S3")
+    s1, s2, s3 = net
+    lost = s1.send("S3")
+    tells = s1.send("S2")
+    net.carry("S1", "S2")
+    s2.handle(tells)
+    net.restart("S1")
+    net.connect("S1", "S3")
+    first = s2.send("S3")
+    net.carry("S2", "S3")
+    for _ in range(2):
+        net.heartbeat()
+    assert s3.ready[first].verdict.missing == (lost,)
+    s3.drop(first)
+    net.answer("S2", "S3")
+    last = s2.send("S3")
+    net.carry("S2", "S3")
+    assert s3.ready[last].verdict.missing == (lost,)
+
+
+def test_doubt_in_the_verdict_of_a_message_that_is_dropped_is_told_to_the_next_that_follows_it() -> None:
+    net = Net("S1", "S2", "S3", config=EngineConfig(dependencies_max=0, links_known_after_ms=0))
+    s1, s2, s3 = net
+    for station in net:
+        station.tick()
+    net.cut("S1", "S3")
+    s1.send("S3")
+    tells = s1.send("S2")
+    net.carry("S1", "S2")
+    net.heartbeat()
+    s2.handle_all()
+    assert tells in s2.handled
+    net.now_ms += 20
+    first = s2.send("S3")
+    output = Output()
+    s3.engine.departures.evicted("S1", output)
+    for _ in range(2):
+        net.carry("S2", "S3", heartbeat=True)
+    assert s3.ready[first].verdict.kind is VerdictKind.UNSURE
+    s3.drop(first)
+    net.answer("S2", "S3")
+    last = s2.send("S3")
+    for _ in range(2):
+        net.carry("S2", "S3", heartbeat=True)
+    assert s3.ready[last].verdict.kind is VerdictKind.UNSURE

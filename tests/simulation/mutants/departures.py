@@ -103,9 +103,3 @@ def settles_what_is_given_up_out_of_turn() -> Iterator[None]:
 def a_dropped_message_takes_its_verdict_with_it() -> Iterator[None]:
     with patch.object(Delivery, "dropped", lambda *_: None):
         yield
-
-
-@mutant
-def tells_no_loss_that_no_copy_lists() -> Iterator[None]:
-    with patch.object(Delivery, "leave_untold", lambda *_: None):
-        yield
