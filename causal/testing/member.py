@@ -374,13 +374,16 @@ class Member:
                 self._soon(self._random.randrange(1 * MS), self._pump_down, peer)
         self._inbound.pump(output.report)
 
-    def at_rest(self, excused: Callable[[str, NodeId], bool], *, asked: bool) -> list[str]:
+    def at_rest(self, excused: Callable[[str, NodeId], bool], missed: set[str], *, asked: bool) -> list[str]:
         """Why this node is not at rest, in words; empty if it is. Dots of which it is so (destination and origin) are
-        `excused`: they may stay pending, and are `asked` about for ever."""
+        `excused`: they may stay pending, and are `asked` about for ever. Those that are `missed` stay away."""
         reasons = []
         engine = self.engine
         if waited_for := left_to_wait_for(engine, [dot.seq for dot in engine.unsettled]):
             reasons.append(f"{self.name}: unsettled {waited_for}")
+        to_tell = [name for name, link in engine.outbound.items() if link.given_up and name not in missed]
+        if to_tell:
+            reasons.append(f"{self.name}: {to_tell} have not been told of what was given up")
         if engine.delivery.held:
             held = [f"{a.dot} for {a.waits_for or a.waits_past}" for a in engine.delivery.held]
             reasons.append(f"{self.name}: held {held}")

@@ -196,8 +196,9 @@ class Simulation:
             self.timeline.run(self.timeline.now + self.plan.heartbeat_ms * MS)
             self.operator.finish()
             there = [member for member in self.members.values() if not member.missed]
+            missed = {member.name for member in self.members.values() if member.missed}
             asked = any(merged(member.engine.contexts).pending for member in there)
-            reasons = [reason for member in there for reason in member.at_rest(self._excused, asked=asked)]
+            reasons = [reason for member in there for reason in member.at_rest(self._excused, missed, asked=asked)]
             if not reasons and all(member.up for member in there):
                 break
         for reason in reasons:
