@@ -31,6 +31,10 @@ again may have something that a later copy follows, and nobody notices.
 horizon of the copy lies just below its own timestamp, whatever its stamp says. Contexts which forget a lost dot replace
 it by their horizon in the same way. What remains open is what it had followed from a sender whose link is not open yet.
 
+*A sender that is gone* may have sent what nobody names. A copy whose clock counts something of it that never came is
+`unsure`; where the clock cannot tell (there is none, or it counts a later incarnation) the first copy past what was
+heard of it is, once: to say so of each would be to say it for ever. HAZARD: that one need not be the one that follows.
+
 Waiting is acyclic, since all of it is for smaller timestamps; and the earliest message that is unsettled here never
 waits for room on a link, since what is queued there before it would be earlier still.
 """
