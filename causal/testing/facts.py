@@ -65,7 +65,7 @@ class Place:
     """What it knows that it can never get."""
     latest: dict[str, int] = field(default_factory=dict)
     """Senders heard, with their latest incarnation."""
-    met: set[NodeId] = field(default_factory=set)
+    met: dict[NodeId, None] = field(default_factory=dict)
     """Every incarnation heard."""
     evicted: dict[str, int] = field(default_factory=dict)
     """Senders evicted here, with the incarnation."""

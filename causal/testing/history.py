@@ -238,7 +238,7 @@ class History:
     def heard(self, name: str, sender: NodeId) -> None:
         """A node has met this incarnation of a sender: it knows that earlier ones are gone."""
         place = self.places[name]
-        place.met.add(sender)
+        place.met[sender] = None
         if sender.incarnation <= place.latest.get(sender.name, 0):
             return
         place.latest[sender.name] = sender.incarnation
