@@ -67,7 +67,7 @@ class Place:
     """Senders heard, with their latest incarnation."""
     dialled: dict[str, int] = field(default_factory=dict)
     """Those of them that have dialled this incarnation of it."""
-    met: set[NodeId] = field(default_factory=set)
+    met: dict[NodeId, None] = field(default_factory=dict)
     """Every incarnation heard."""
     evicted: dict[str, int] = field(default_factory=dict)
     """Senders evicted here, with the incarnation."""

@@ -239,7 +239,7 @@ class History:
         """A node has met this incarnation of a sender: it knows that earlier ones are gone."""
         place = self.places[name]
         place.dialled[sender.name] = max(sender.incarnation, place.dialled.get(sender.name, 0))
-        place.met.add(sender)
+        place.met[sender] = None
         if sender.incarnation <= place.latest.get(sender.name, 0):
             return
         place.latest[sender.name] = sender.incarnation

@@ -55,6 +55,19 @@ def test_loss_that_only_a_token_names_is_told_to_whatever_follows_it() -> None:
     assert s3.arrivals[s3.send("S3")].waits_for == coming, "it may still come"
 
 
+def test_message_that_a_token_names_and_that_can_still_come_is_waited_for_and_not_called_lost() -> None:
+    net = Net(*NAMES)
+    s1, _, s3 = net
+    slow = s1.send("S3")
+    s1.send("S2")
+    observe(s3.engine, s3.engine.context, token_of(s1.engine, s1.engine.context), net.now_ms)
+    note = s3.send("S3")
+    assert s3.held == {note: slow}
+    net.carry("S1", "S3")
+    s3.handle(slow)
+    assert s3.ready[note].verdict.ordered
+
+
 def test_timestamp_after_an_observed_token_is_later_than_it_though_the_clock_is_behind() -> None:
     net = Net(*NAMES)
     s1, s2, _ = net
