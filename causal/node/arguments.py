@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from causal.ordering.dot import Dot
-from causal.wire.limits import TOKEN_BYTES_MAX, TOKEN_BYTES_MIN
+from causal.wire.limits import NUMBER_END, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN
 
 
 def several(to: object) -> tuple[str, ...]:
@@ -66,6 +66,13 @@ def check_bytes(max_bytes: object) -> None:
         raise ValueError(
             f"max_bytes={max_bytes} must be from {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX}: what a token takes"
         )
+
+
+def check_incarnation(incarnation: object) -> int:
+    """The incarnation itself. Raises `ValueError` for anything but a number that one can have."""
+    if not isinstance(incarnation, int) or isinstance(incarnation, bool) or not 0 <= incarnation < NUMBER_END:
+        raise ValueError(f"incarnation={incarnation!r} must be a whole number of milliseconds, as status() shows it")
+    return incarnation
 
 
 def check_timeout(timeout: object) -> None:

@@ -269,6 +269,7 @@ class Core:
             for dot in output.settled:
                 self.own.settlements.note(dot.seq)
             self.progress.set()
+        self.own.look_again()
         self.room.offer()
 
     def _make_ready(self, arrivals: Iterable[Arrival], now_ns: int) -> None:

@@ -95,7 +95,7 @@ class InboundStreams:
     def break_off(self, sender: NodeId) -> None:
         """This sender has been evicted: its next frame ends its stream."""
         stream = self.live.get(sender.name)
-        if stream is not None and stream.sender == sender:
+        if stream is not None and stream.sender.incarnation <= sender.incarnation:
             stream.wake.set()
             del self.live[sender.name]
             del self._core.report_wakes[sender.name]

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from causal.errors import ClosedError, ConfigurationError
 from causal.node import incarnations
-from causal.node.arguments import check_bytes, check_timeout, several
+from causal.node.arguments import check_bytes, check_incarnation, check_timeout, several
 from causal.node.config import NodeConfig, from_environment
 from causal.node.core import Core, now_ms
 from causal.node.draining import drain, say_goodbye
@@ -277,21 +277,24 @@ class Node:
         What it never got across is lost: what waits for that goes on, and a verdict names it. This node talks to it no
         more until it is started again, and tells it so. Call it wherever `status()` says that something waits for it.
         Returns the incarnation; None if nothing is known of that name (then say the `incarnation` that others name), or
-        it is gone already. Raises `ValueError`.
+        it is gone already. One that is given is evicted with those before it, and no later one. Raises `ValueError`.
         """
         core = self._running()
         if name == self.name:
             raise ValueError(f"{name} cannot evict itself: leave the node instead")
-        return core.evict(name, -1 if incarnation is None else incarnation)
+        return core.evict(name, -1 if incarnation is None else check_incarnation(incarnation))
 
     def give_up(self, peer: str) -> list[Dot]:
-        """Give up what is unsettled at a peer, such as one that is away for good: the messages are in `dead_letters`.
+        """Give up what is unsettled at a peer, such as one that is away for good: they go to the `dead_letters`.
 
         That makes room for others, and nobody waits: `settled` raises `GivenUpError`. What had reached the peer may be
         handled all the same; if it comes back it is told of the others, and keeps the order of what follows them.
-        Returns the dots; raises `UnknownDestinationError`.
+        Returns the dots; raises `UnknownDestinationError`, and `ValueError` for this node itself.
         """
-        return self._running().give_up(peer)
+        core = self._running()
+        if peer == self.name:
+            raise ValueError(f"{peer} cannot give up what it has sent to itself: that is here already")
+        return core.give_up(peer)
 
     async def run(self) -> None:
         """Return at SIGTERM or SIGINT (then leave the node: it drains), or at once after `stop`.

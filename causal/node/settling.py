@@ -40,6 +40,12 @@ class OwnMessages:
             self._refuse_given_up(left)
             raise TimeoutError(f"not settled within {timeout} s: {self.describe([self._dot(seq) for seq in left])}")
 
+    def look_again(self) -> None:
+        """Something is settled: who waits only for what has been given up elsewhere waits no more. O(waited for)."""
+        for seq in self.settlements.waited_for if self.given_up else ():
+            if not is_waited_for(self._engine, seq):
+                self.settlements.note(seq)
+
     def _dot(self, seq: int) -> Dot:
         return Dot(*self._engine.me, seq)
 

@@ -158,12 +158,12 @@ def _outbound(core: Core, streams: OutboundStreams) -> dict[str, Any]:
         "since_s": time.monotonic() - streams.since,
         "address": streams.address,
         "incarnation": link.incarnation,
-        "queued": len(link.outbox) - len(link.in_flight),
+        "queued": len(link.outbox.keys() - link.in_flight.keys() - link.given_up.keys()),
         "in_flight": len(link.in_flight),
         "unsettled": len(link.outbox) - len(link.given_up),
         "given_up": len(link.given_up),
         "hint": None
-        if streams.state == "open" or not link.outbox
+        if streams.state == "open" or len(link.outbox) == len(link.given_up)
         else f"start {streams.peer}; if it stays away: node.give_up({streams.peer!r})",
         "unsettled_bytes": link.outbox_bytes,
         "credit": max(0, link.window_messages - len(link.in_flight)),

@@ -147,6 +147,11 @@ class Settlements:
             raise ClosedError(self._closed)
         return sorted(wait.left)
 
+    @property
+    def waited_for(self) -> list[int]:
+        """The messages that somebody waits for."""
+        return list(self._waiting)
+
     def note(self, seq: int) -> None:
         """This own message is settled at all its destinations."""
         for wait in self._waiting.pop(seq, ()):

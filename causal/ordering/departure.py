@@ -37,18 +37,18 @@ class Departures:
         self._look_again(later.name, later.incarnation, output)
 
     def evicted(self, name: str, output: Output, incarnation: int = -1) -> NodeId | None:
-        """The latest incarnation of this name that has been heard of, here or by the operator, is taken for gone, with
-        those before it.
+        """An incarnation of this name is taken for gone, with those before it: the latest that has been heard of, or
+        the one that the operator says.
 
         Returns which that is; None if there is none that is not gone. O(origins heard of).
         """
         settlement = self._settlement
-        heard_of = [incarnation, settlement.latest.get(name, -1), *self._delivery.awaited(name)]
+        heard_of = [settlement.latest.get(name, -1), *self._delivery.awaited(name)]
         heard_of += [origin.incarnation for origin in settlement.stable if origin.name == name]
         link = settlement.outbound.get(name)
         if link is not None and link.incarnation is not None:
             heard_of.append(link.incarnation)
-        origin = NodeId(name, max(heard_of))
+        origin = NodeId(name, max(heard_of) if incarnation < 0 else incarnation)
         if origin.incarnation < 0 or name == settlement.me.name or settlement.is_gone(origin):
             return None
         self._gone_before(name, origin.incarnation + 1, output)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from causal.ordering.engine import Engine
 from causal.ordering.stamp import Copy
+from causal.ordering.weight import weight_of
 
 
 def give_up(engine: Engine, peer: str) -> list[Copy]:
@@ -24,9 +25,9 @@ def give_up(engine: Engine, peer: str) -> list[Copy]:
     link = engine.outbound[peer]
     fresh = [copy for seq, copy in link.outbox.items() if seq not in link.given_up]
     for copy in fresh:
+        link.given_up[copy.seq] = weight_of(copy)
         link.outbox[copy.seq] = copy._replace(payload=b"")
         link.outbox_bytes -= len(copy.payload)
-        link.given_up.add(copy.seq)
     return fresh
 
 

@@ -271,7 +271,10 @@ class Horizons:
 
     def doubt_links(self, links: Iterable[InboundLink]) -> None:
         """The senders of these links are gone, and perhaps with something that they never got across."""
-        self._doubtful |= {link.origin: link.heard for link in links}
+        for link in links:  # one entry a name, however often it starts anew
+            former = [origin for origin in self._doubtful if origin.name == link.origin.name]
+            heard = min([link.heard, *(self._doubtful.pop(origin) for origin in former)])
+            self._doubtful[link.origin] = heard
 
     def tick(self, now_ms: int, known_after_ms: int) -> list[Arrival]:
         """Time passes: at some point, whoever has not dialled since the start is not waited for any more."""

@@ -43,8 +43,9 @@ class OutboundLink:
         """`seq` of the last message on this link, the next one's `previous`."""
         self.outbox: dict[int, Copy] = {}
         self.outbox_bytes = 0
-        self.given_up: set[int] = set()
-        """Those in the outbox of which nothing is left but the stamp: no handler will run for them."""
+        self.given_up: dict[int, int] = {}
+        """Those in the outbox of which nothing is left but the stamp: no handler will run for them. And what each
+        weighs at a receiver that has it with its payload."""
         self.queue: deque[int] = deque()
         """What is to be put on the present stream, in order."""
         self.in_flight: dict[int, int] = {}
@@ -92,8 +93,8 @@ class OutboundLink:
             fresh.append(seq)
             self.outbox_bytes -= len(copy.payload)
             self.in_flight_bytes -= in_flight.pop(seq, 0)
-        if self.given_up:
-            self.given_up.difference_update(fresh)
+        for seq in fresh if self.given_up else ():
+            self.given_up.pop(seq, None)
         return fresh
 
     def resume(self, welcome: Welcome) -> list[int]:
@@ -111,7 +112,7 @@ class OutboundLink:
             if not welcome.known or seq not in received:
                 self.queue.append(seq)
             elif seq in unsettled:
-                self.in_flight[seq] = weight_of(copy)
+                self.in_flight[seq] = max(weight_of(copy), self.given_up.get(seq, 0))
             else:
                 settled.append(seq)
         self.in_flight_bytes = sum(self.in_flight.values())

@@ -154,8 +154,8 @@ def _outbound(engine: Engine, link: OutboundLink) -> Iterator[str]:
         yield f"to {link.peer}: outbox_bytes is {link.outbox_bytes}"
     if link.in_flight_bytes != sum(link.in_flight.values()):
         yield f"to {link.peer}: in_flight_bytes is {link.in_flight_bytes}"
-    if link.given_up - set(link.outbox) or any(link.outbox[seq].payload for seq in link.given_up & set(link.outbox)):
-        yield f"to {link.peer}: given up {link.given_up}, and gone or with a payload"
+    if any(seq not in link.outbox or link.outbox[seq].payload for seq in link.given_up):
+        yield f"to {link.peer}: given up {list(link.given_up)}, and gone or with a payload"
     if queued != sorted(queued):
         yield f"to {link.peer}: queued out of order: {queued}"
     stable = engine.settlement.stable.get(engine.me)

@@ -220,3 +220,41 @@ async def test_leaving_over_grpc_tells_every_peer_that_nothing_more_comes(peers:
             assert len(collector) == 1
             assert linked(receiver) == set()
             assert len(receiver._core.engine.settlement.former) == 1  # type: ignore[union-attr]
+
+
+async def test_settled_returns_once_only_what_was_given_up_is_left() -> None:
+    s1, s2, s3 = quick("S1"), quick("S2"), quick("S3")
+    gate = Gate(s2)
+    Collector(s3)
+    async with Cluster(s1, s2, s3) as cluster:
+        cluster.cut("S1", "S3")
+        dot = await s1.send(["S2", "S3"], "a")
+        assert s1.give_up("S3") == [dot]
+        waiting = asyncio.create_task(s1.settled(timeout=5))
+        await turns(20)
+        assert not waiting.done(), "S2 has not settled it"
+        gate.open.set()
+        await waiting
+        assert (out(s1, "S3")["queued"], out(s1, "S3")["hint"]) == (0, None)
+        cluster.heal("S1", "S3")
+
+
+async def test_incarnation_that_is_evicted_by_number_takes_no_later_one_with_it() -> None:
+    s1, s2 = quick("S1"), quick("S2")
+    got = Collector(s2)
+    async with Cluster(s1, s2) as cluster:
+        await s1.settled(await s1.send("S2", "a"), timeout=5)
+        assert s2.evict("S1", s1.incarnation - 1) is None, "nothing is known of it that the present one does not say"
+        await s1.settled(await s1.send("S2", "a"), timeout=5)
+        cluster.check()
+    assert len(got) == 2
+
+
+@pytest.mark.parametrize("incarnation", [2**53, -1, "1", True])
+async def test_evict_of_what_is_no_incarnation_is_refused(incarnation: Any) -> None:
+    node = quick("S1")
+    async with Cluster(node):
+        with pytest.raises(ValueError, match="whole number of milliseconds"):
+            node.evict("S2", incarnation)
+        with pytest.raises(ValueError, match="S1 cannot give up what it has sent to itself"):
+            node.give_up("S1")

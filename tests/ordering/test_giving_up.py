@@ -26,11 +26,30 @@ def test_f10_giving_up_makes_room_in_a_full_outbox() -> None:
     copies = give_up(s1.engine, "S2")
     assert [(copy.seq, len(copy.payload)) for copy in copies] == [(dot.seq, 400) for dot in dots]
     link = s1.engine.outbound["S2"]
-    assert (link.outbox_bytes, link.given_up) == (0, {1, 2})
+    assert (link.outbox_bytes, link.given_up) == (0, {1: 400, 2: 400})
     last = s1.send("S2", payload=bytes(400))
     assert left_to_wait_for(s1.engine, [1, 2, 3]) == [last.seq]
     assert give_up(s1.engine, "S2") != []
     assert give_up(s1.engine, "S2") == [], "each once"
+
+
+def test_what_was_given_up_counts_against_the_credit_as_long_as_the_receiver_has_it() -> None:
+    net = Net("S1", "S2", config=EngineConfig(window_bytes=10_000))
+    s1, s2 = net
+    for _ in range(9):
+        s1.send("S2", payload=bytes(1000))
+    net.carry("S1", "S2")  # they are there, and no handler has returned
+    net.cut("S1", "S2")
+    assert len(given_up(net, "S1", "S2")) == 9
+    net.connect("S1", "S2")
+    for _ in range(9):
+        s1.send("S2", payload=bytes(1000))
+    assert len([copy for frame in net.carry("S1", "S2") for copy in frame.copies]) == 1, (
+        "as much as there is credit for"
+    )
+    s2.handle_all()
+    net.settle()
+    assert s1.engine.unsettled == []
 
 
 def test_message_given_up_is_waited_for_at_its_other_destinations() -> None:
@@ -58,7 +77,7 @@ def test_receiver_that_comes_back_settles_what_was_given_up_in_turn_and_no_handl
     assert s2.handle_all() == [last]
     net.answer("S1", "S2")
     assert s1.engine.unsettled == []
-    assert s1.engine.outbound["S2"].given_up == set()
+    assert s1.engine.outbound["S2"].given_up == {}
 
 
 def test_what_follows_a_message_given_up_still_comes_after_what_that_one_had_followed() -> None:
@@ -109,7 +128,7 @@ def test_message_that_had_arrived_before_it_was_given_up_is_handled() -> None:
     assert s2.handle_all() == [dot]
     net.answer("S1", "S2")
     assert s1.engine.unsettled == []
-    assert link.given_up == set()
+    assert link.given_up == {}
 
 
 @pytest.mark.parametrize("seqs", [(1,), (2,)])
