@@ -243,7 +243,7 @@ class Node:
 
         Some 50 bytes, at most `max_bytes` (64 to 16,384): it lists what is not known to be settled. Of more than
         fits the oldest are folded, as in stamps beyond `dependencies_max`: order stays exact, and what follows the
-        token may wait for messages that it does not follow. Any thread may ask.
+        token may wait for messages that it does not follow, and has no vector clock. Any thread may ask.
 
         Raises `BackpressureError` if even so it is too long: messages to peers that this node (or whoever sent them)
         has not reached yet cannot be folded. `TypeError` and `ValueError` for another `max_bytes`.
@@ -257,6 +257,7 @@ class Node:
         Raises `TokenError`, or `ClockDriftError` if its clock is more than `drift_max_ms` ahead: nothing was merged
         then. It is trusted: one that names what nobody ever sent holds up whatever follows it. Any thread may call
         this: it waits for the event loop, which must not wait for that thread (but by `await`, as `asyncio.to_thread`).
+        In context scope a thread shares the context of the handler or opened context in which it was started.
         """
         self._running().observe(token)
 
@@ -285,7 +286,8 @@ class Node:
         return core.evict(name, -1 if incarnation is None else check_incarnation(incarnation))
 
     def give_up(self, peer: str) -> list[Dot]:
-        """Give up what is unsettled at a peer, such as one that is away for good: they go to the `dead_letters`.
+        """Give up what is unsettled at a peer, such as one that is away for good: they go to the
+        `dead_letters`, which keep the last `dead_letters_max`.
 
         That makes room for others, and nobody waits: `settled` raises `GivenUpError`. What had reached the peer may be
         handled all the same; if it comes back it is told of the others, and keeps the order of what follows them.
