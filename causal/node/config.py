@@ -152,6 +152,18 @@ class NodeConfig:
         )
 
 
+def config_of(
+    limits: Mapping[str, float], *, peers: Mapping[str, str] | None, trace: str | os.PathLike[str] | None, **given: Any
+) -> NodeConfig:
+    """What a node was given. Raises `TypeError` for a setting that there is not, and what `NodeConfig` raises."""
+    if unknown := limits.keys() - NodeConfig.__slots__:
+        known = ", ".join(NodeConfig.__slots__)
+        raise TypeError(f"Node() has no setting {', '.join(sorted(unknown))}; settings: {known}")
+    path = os.fspath(trace) if isinstance(trace, os.PathLike) else trace
+    whole: Any = limits  # that numbers are whole where they must be is checked by NodeConfig itself
+    return NodeConfig(peers={} if peers is None else peers, trace=path, **given, **whole)
+
+
 def check_address(what: str, address: object, *, least_port: int) -> str:
     """The host of an address of the form `host:port`; raises `ConfigurationError` for any other."""
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")

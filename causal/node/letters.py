@@ -58,6 +58,11 @@ class DeadLetters(deque[DeadLetter]):
         super().remove(letter)
         self.bytes -= size_of(letter)
 
+    def forget(self) -> None:
+        """Begin anew, as if there had never been any."""
+        self.clear()
+        self.total = 0
+
     def clear(self) -> None:
         """Forget all that are kept."""
         super().clear()

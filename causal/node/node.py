@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from causal.errors import ClosedError, ConfigurationError
 from causal.node import incarnations
 from causal.node.arguments import check_bytes, check_incarnation, check_timeout, several
-from causal.node.config import NodeConfig, from_environment
+from causal.node.config import NodeConfig, config_of, from_environment
 from causal.node.core import Core, now_ms
 from causal.node.draining import drain, say_goodbye
 from causal.node.handlers import Handler, Handlers, Policy
@@ -58,18 +58,8 @@ class Node:
         insecure: bool = False,
         **limits: float,
     ) -> None:
-        if unknown := limits.keys() - NodeConfig.__slots__:
-            known = ", ".join(NodeConfig.__slots__)
-            raise TypeError(f"Node() has no setting {', '.join(sorted(unknown))}; settings: {known}")
-        self.config = NodeConfig(
-            name=name,
-            listen=listen,
-            peers={} if peers is None else peers,
-            store=store,
-            trace=os.fspath(trace) if isinstance(trace, os.PathLike) else trace,
-            scope=scope,
-            insecure=insecure,
-            **limits,  # type: ignore[arg-type]  # whole numbers are checked by NodeConfig itself
+        self.config = config_of(
+            limits, name=name, listen=listen, peers=peers, store=store, trace=trace, scope=scope, insecure=insecure
         )
         self.dead_letters = DeadLetters(self.config.dead_letters_max, self.config.dead_letters_bytes)
         """The last messages that no handler could take; `total` counts all."""
@@ -132,8 +122,7 @@ class Node:
         self._core = None
         self._closed = self._failed = self._crashed = False
         self._stop.clear()
-        self.dead_letters.clear()
-        self.dead_letters.total = 0
+        self.dead_letters.forget()
 
     async def __aenter__(self) -> Self:
         """Listen, and begin to dial every peer; none need be up. Raises `ConfigurationError`, `ClosedError`."""
@@ -286,8 +275,7 @@ class Node:
         return core.evict(name, -1 if incarnation is None else check_incarnation(incarnation))
 
     def give_up(self, peer: str) -> list[Dot]:
-        """Give up what is unsettled at a peer, such as one that is away for good: they go to the
-        `dead_letters`, which keep the last `dead_letters_max`.
+        """Give up what is unsettled at a peer, such as one that is away for good: it goes to the `dead_letters`.
 
         That makes room for others, and nobody waits: `settled` raises `GivenUpError`. What had reached the peer may be
         handled all the same; if it comes back it is told of the others, and keeps the order of what follows them.

@@ -114,9 +114,8 @@ class History:
                 if self._ordering_of(name, subject) is Ordering.CAUSAL:
                     place.causal |= sent.bit
                 own_of_another = name == dot.name and each != process
-                gone = dot.incarnation < place.latest.get(dot.name, 0)
-                gone = gone or dot.incarnation <= place.evicted.get(dot.name, -1)
-                if own_of_another or gone:
+                gone_to = max(place.latest.get(dot.name, 0) - 1, place.evicted.get(dot.name, -1))
+                if own_of_another or dot.incarnation <= gone_to:
                     self._lose(place, sent.bit)
 
     def _places(self, name: str, sent: Sent) -> list[Place]:
@@ -307,8 +306,7 @@ class History:
         self._lose_own(later, process)
 
     def _lose(self, place: Place, bits: int) -> None:
-        place.lost |= bits
-        place.lost_ever |= bits
+        place.lost, place.lost_ever = place.lost | bits, place.lost_ever | bits
 
     def _known(self, name: str, number: int) -> Sent | None:
         if number >= len(self.messages) or not self.places[name].addressed >> number & 1:
