@@ -139,6 +139,14 @@ class Stability:
                 del link.announced[origin]
 
     @property
+    def asks_on(self) -> bool:
+        """Whether this node has lately passed on a question that it could not answer.
+
+        HAZARD: where nobody can answer, as nobody has met the origin's last message, nodes that send to each other
+        pass the question on in a circle: one frame of each in every `garbage_after_ms`."""
+        return bool(self._asked_on)
+
+    @property
     def all_told(self) -> bool:
         """Whether every connected receiver that was told dots of this node has taken in that they are settled."""
         return not any(link.connected and self._me in link.told for link in self._outbound.values())

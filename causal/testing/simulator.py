@@ -197,7 +197,8 @@ class Simulation:
             self.operator.finish()
             there = [member for member in self.members.values() if not member.missed]
             missed = {member.name for member in self.members.values() if member.missed}
-            asked = any(merged(member.engine.contexts).pending for member in there)
+            engines = [member.engine for member in there]
+            asked = any(merged(engine.contexts).pending or engine.stability.asks_on for engine in engines)
             reasons = [reason for member in there for reason in member.at_rest(self._excused, missed, asked=asked)]
             if not reasons and all(member.up for member in there):
                 break

@@ -466,7 +466,9 @@ def test_teller_that_is_asked_and_does_not_know_asks_on_once_in_its_time() -> No
     s1, s2, _ = net
     asked = ReceiverFrame(received=0, watch={s1.me: 4})
     s2.note(s2.engine.reported("S3", asked, net.now_ms))
+    assert not s2.engine.stability.asks_on
     assert s2.tick().report == {s1.me}
+    assert s2.engine.stability.asks_on
     answer = net.answer("S1", "S2")
     assert answer is not None
     assert answer.watch == {s1.me: 4}
