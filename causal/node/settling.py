@@ -36,15 +36,17 @@ class OwnMessages:
         """
         self._refuse_given_up(() if seqs is None else seqs)
         unsettled = [dot.seq for dot in self._engine.unsettled] if seqs is None else seqs
-        if left := await self.settlements.wait(set(left_to_wait_for(self._engine, unsettled)), timeout):
-            self._refuse_given_up(left)
+        waited_for = set(left_to_wait_for(self._engine, unsettled))
+        before = {seq: len(self.given_up.get(seq, ())) for seq in waited_for}
+        if left := await self.settlements.wait(waited_for, timeout):
+            self._refuse_given_up(seq for seq in left if len(self.given_up.get(seq, ())) > before[seq])
             raise TimeoutError(f"not settled within {timeout} s: {self.describe([self._dot(seq) for seq in left])}")
 
     def look_again(self) -> None:
         """Something is settled: who waits only for what has been given up elsewhere waits no more. O(waited for)."""
         for seq in self.settlements.waited_for if self.given_up else ():
             if not is_waited_for(self._engine, seq):
-                self.settlements.note(seq)
+                self.settlements.forgo(seq)
 
     def _dot(self, seq: int) -> Dot:
         return Dot(*self._engine.me, seq)
@@ -74,8 +76,9 @@ class OwnMessages:
         return "; ".join(words) + more
 
     def unsettled_at(self, dot: Dot) -> list[str]:
-        """The destinations that have not settled a message."""
-        return [link.peer for link in self._engine.outbound.values() if dot.seq in link.outbox]
+        """The destinations that have not settled a message, but for those at which it was given up."""
+        links = self._engine.outbound.values()
+        return [link.peer for link in links if dot.seq in link.outbox and dot.seq not in link.given_up]
 
     def give_up(self, peer: str) -> list[Dot]:
         """Give up what is unsettled for a peer: it goes to the dead letters, and whoever waits for it is told."""

@@ -53,19 +53,14 @@ class Owner(Protocol):
 Contexts = MutableMapping[Owner, CausalContext]
 
 
-class Strand(Struct, eq=False):
-    """What belongs to one strand. See the module."""
+class _Strand(Struct, eq=False):
+    """What every strand has."""
 
     contexts: Contexts | None
     """Node → the strand's context there, from its first use."""
 
-    @property
-    def handling(self) -> Handling | None:
-        """The handling inside which the strand is, if any."""
-        raise NotImplementedError
 
-
-class Handling(Strand, eq=False):
+class Handling(_Strand, eq=False):
     """One message on its way through its handler, over all attempts; these are one strand."""
 
     owner: Owner
@@ -82,10 +77,11 @@ class Handling(Strand, eq=False):
 
     @property
     def handling(self) -> Handling:
+        """Itself: the handling inside which this strand is."""
         return self
 
 
-class Opened(Strand, eq=False):
+class Opened(_Strand, eq=False):
     """An opened context, or what a task outside any has in its place."""
 
     _handling: Handling | None
@@ -94,8 +90,12 @@ class Opened(Strand, eq=False):
 
     @property
     def handling(self) -> Handling | None:
+        """The handling inside which this strand is, if any."""
         return self._handling
 
+
+Strand = Handling | Opened
+"""See the module."""
 
 current_strand: ContextVar[Strand | None] = ContextVar("causal_strand", default=None)
 """The strand of what runs; one of another task counts as none."""

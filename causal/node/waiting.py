@@ -159,6 +159,17 @@ class Settlements:
             if not wait.left:
                 wait.over.set()
 
+    def forgo(self, seq: int) -> None:
+        """What is left of this own message nobody waits for, but who has been told that it is given up."""
+        waits = self._waiting.pop(seq, [])
+        if told := [wait for wait in waits if wait.over.is_set()]:
+            self._waiting[seq] = told
+        for wait in waits:
+            if wait not in told:
+                wait.left.discard(seq)
+                if not wait.left:
+                    wait.over.set()
+
     def give_up(self, seqs: Iterable[int]) -> None:
         """These own messages have been given up: whoever waits for one of them is released, and has to look why."""
         for seq in seqs:

@@ -54,7 +54,8 @@ CONTEXT_ALONE = Follows()
 
 
 class Contexts:
-    """What the next message follows, for whatever may send it. In process scope nothing here costs a message anything.
+    """What the next message follows, for whatever may send it. In process scope there is one context, and nothing is
+    remembered.
 
     Invariant: contexts that are remembered are never changed but by pruning, since keys and messages share them.
     """

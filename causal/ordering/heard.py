@@ -48,6 +48,10 @@ class Heard:
         self._told: dict[str, Counts] = {}
         """Peer → what has been said to it. (A frame that gets lost, or a peer that starts anew, misses some.)"""
 
+    def rename(self, me: NodeId) -> None:
+        """This process goes on as another incarnation."""
+        self._me = me
+
     def __len__(self) -> int:
         return len(self._latest)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from causal.errors import OrderingError
+from causal.ordering.departure import Departures
 from causal.ordering.dot import NodeId
 from causal.ordering.engine import Engine
 from causal.ordering.link import InboundLink
@@ -57,4 +58,6 @@ def reincarnate(engine: Engine, incarnation: int) -> None:
     settlement.inbound = {new: settlement.own}
     engine.contexts.rename(old, new)
     engine.counts.rename(new)
+    engine.heard.rename(new)
     engine.stability = Stability(settlement)
+    engine.departures = Departures(settlement, engine.delivery, engine.stability)

@@ -10,6 +10,7 @@ import pytest
 
 from causal import GivenUpError, UnknownDestinationError
 from causal.node import Message, Node
+from causal.ordering.output import Output
 from causal.ordering.verdict import VerdictKind
 from causal.testing.cluster import Cluster
 from tests.node.support import Collector, Gate, lines, out, quick, turns, until
@@ -233,10 +234,26 @@ async def test_settled_returns_once_only_what_was_given_up_is_left() -> None:
         waiting = asyncio.create_task(s1.settled(timeout=5))
         await turns(20)
         assert not waiting.done(), "S2 has not settled it"
+        with pytest.raises(TimeoutError, match=r"/1 at S2$"):
+            await s1.settled(timeout=0.01)
         gate.open.set()
         await waiting
         assert (out(s1, "S3")["queued"], out(s1, "S3")["hint"]) == (0, None)
         cluster.heal("S1", "S3")
+
+
+async def test_who_waits_for_what_is_given_up_is_told_so_whatever_happens_before_it_goes_on() -> None:
+    s1 = quick("S1", heartbeat_interval=60)
+    async with Cluster(s1, quick("S2")) as cluster:
+        cluster.cut("S1", "S2")
+        dot = await s1.send("S2", "a")
+        waits = [asyncio.create_task(s1.settled(*dots)) for dots in ((dot,), ())]
+        await turns(5)
+        s1.give_up("S2")
+        s1._running().apply(Output())  # as any frame does, before they have had their turn
+        for waiting in waits:
+            with pytest.raises(GivenUpError):
+                await waiting
 
 
 async def test_incarnation_that_is_evicted_by_number_takes_no_later_one_with_it() -> None:

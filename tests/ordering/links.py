@@ -302,3 +302,11 @@ def unchanged(*parts: object) -> Iterator[None]:
     before = snapshot(parts)
     yield
     assert snapshot(parts) == before
+
+
+def carried(net: Net, sender: str, receiver: str) -> list[SenderFrame]:
+    """A message from one to the other; what comes of it, and no answer. Returns the frames."""
+    dot = net[sender].send(receiver)
+    frames = net.carry(sender, receiver)
+    net[receiver].handle(dot)
+    return frames

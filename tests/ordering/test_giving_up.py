@@ -140,15 +140,22 @@ def test_frame_that_gives_up_messages_with_their_payload_or_that_are_not_in_it_i
         net["S2"].engine.arrived(net["S1"].me, replace(frame, given_up=seqs), net.now_ms)
 
 
-def test_loss_that_a_message_given_up_followed_is_told_to_the_next_one() -> None:
+def net_with_a_loss() -> tuple[Net, Dot]:
+    """S2 has handled what follows a message from S1 to S3, which is lost since S1 has started anew."""
     net = Net("S1", "S2", "S3")
-    s1, s2, s3 = net
+    s1, s2, _ = net
     lost = s1.send("S3")
     tells = s1.send("S2")
     net.carry("S1", "S2")
     s2.handle(tells)
     net.restart("S1")
     net.connect("S1", "S3")
+    return net, lost
+
+
+def test_loss_that_a_message_given_up_followed_is_told_to_the_next_one() -> None:
+    net, lost = net_with_a_loss()
+    _, s2, s3 = net
     s2.send("S3")
     give_up(s2.engine, "S3")
     last = s2.send("S3")
@@ -161,14 +168,8 @@ def test_loss_that_a_message_given_up_followed_is_told_to_the_next_one() -> None
 
 
 def test_loss_in_the_verdict_of_a_message_that_is_dropped_is_told_to_the_next_one() -> None:
-    net = Net("S1", "S2", "S3")
-    s1, s2, s3 = net
-    lost = s1.send("S3")
-    tells = s1.send("S2")
-    net.carry("S1", "S2")
-    s2.handle(tells)
-    net.restart("S1")
-    net.connect("S1", "S3")
+    net, lost = net_with_a_loss()
+    _, s2, s3 = net
     first = s2.send("S3")
     net.carry("S2", "S3")
     for _ in range(2):

@@ -14,7 +14,7 @@ from causal.ordering.heard import CLAIMS_MAX, HEARD_MAX, LOOKS_MAX, Claims, Hear
 from causal.ordering.output import HEARD_MOST
 from causal.ordering.scope import Scope
 from causal.ordering.stamp import Copy
-from tests.ordering.links import START_MS, Net, stamp
+from tests.ordering.links import START_MS, Net, carried, stamp
 
 WITHOUT_CLOCKS = EngineConfig(clock_entries_max=0)
 ME, SENDER = NodeId("S1", 1), NodeId("S2", 1)
@@ -33,13 +33,6 @@ def heard(*counts: tuple[NodeId, int]) -> Heard:
         hlc.tick_int(now_ms)
         found.note([each])
     return found
-
-
-def carried(net: Net, sender: str, receiver: str) -> list[SenderFrame]:
-    dot = net[sender].send(receiver)
-    frames = net.carry(sender, receiver)
-    net[receiver].handle(dot)
-    return frames
 
 
 def told_of_one_to_s4(net: Net) -> Dot:
@@ -186,3 +179,10 @@ def test_counts_hold_in_a_system_of_both_scopes() -> None:
     assert not frame.exhaustive
     assert frame.heard == (cause,)
     assert "S4" not in net["S2"].pending
+
+
+def test_own_messages_are_not_counted_under_a_later_incarnation_either() -> None:
+    found, later = heard((SENDER, 1)), NodeId(ME.name, 2)
+    found.rename(later)
+    found.note([(later, 3), (SENDER, 4)])
+    assert (found.count_of(later), found.count_of(SENDER)) == (0, 4)

@@ -72,6 +72,13 @@ def test_stream_that_was_opened_to_the_former_incarnation_is_void() -> None:
     assert s1.engine.report(net["S3"].me, heartbeat=True) is None
 
 
+def test_parts_that_are_made_anew_are_those_that_the_others_speak_to() -> None:
+    _, s1 = refused_for_its_clock()
+    reincarnate(s1.engine, 6)
+    assert s1.engine.departures._stability is s1.engine.stability
+    assert s1.engine.stability._me == s1.engine.me
+
+
 def test_message_stamped_without_a_clock_is_renamed_too() -> None:
     net = Net("S1", "S2", connect=False, config=EngineConfig(clock_entries_max=0))
     dot = net["S1"].send("S2")

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from causal.ordering import Dot, EngineConfig, NodeId
 from causal.ordering.context import CausalContext
-from causal.ordering.frames import SenderFrame
 from causal.ordering.silence import counting, unlisted
 from causal.ordering.tokens import observe, token_of
-from tests.ordering.links import Net, stamp
+from tests.ordering.links import Net, carried, stamp
 
 
 def told(net: Net, *listeners: str) -> Dot:
@@ -26,14 +25,6 @@ def told(net: Net, *listeners: str) -> Dot:
         carried(net, "S1", name)
         assert net[name].pending["S4"] == {cause}
     return cause
-
-
-def carried(net: Net, sender: str, receiver: str) -> list[SenderFrame]:
-    """A message from one to the other; what comes of it, and no answer. Returns the frames."""
-    dot = net[sender].send(receiver)
-    frames = net.carry(sender, receiver)
-    net[receiver].handle(dot)
-    return frames
 
 
 def arrived(net: Net, cause: Dot) -> None:
