@@ -159,8 +159,10 @@ class HandlerRunner:
         if self._wanted is None:
             return
         unwanted = [handling for handling in self.ready if not self._wanted(handling)]
-        for handling in unwanted:
-            self.ready.remove(handling)
+        if unwanted:
+            wanted = [handling for handling in self.ready if self._wanted(handling)]
+            self.ready.clear()
+            self.ready.extend(wanted)
         for task, handling in list(self.retrying.items()):
             if not self._wanted(handling):
                 unwanted.append(self.retrying.pop(task))
